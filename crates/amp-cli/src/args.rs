@@ -1,0 +1,161 @@
+//! Flags and settings that both programs have.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use amp_core::retry::RetryPolicy;
+use amp_core::settings::{Resolver, Setting, parse_duration, parse_number};
+use clap::{Args, ValueEnum};
+
+/// The end of each `--help`: what the exit codes mean.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    all that was asked is done (also: no data, nothing to load)
+  1    part or all of it failed and a rerun will pick it up
+  2    bad usage or settings; nothing was done
+  3    refused by Amplitude or AWS: credentials, permission, bucket
+  75   temporary: all retries used and nothing achieved, or another run holds the lock
+  130  stopped by SIGINT, 143 by SIGTERM; nothing partial is left";
+
+/// Flags that both programs have, as typed.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Directory of staged files [env: AMP_EXTRACTED_DIR] [default: extracted_data]
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub extracted_dir: Option<String>,
+    /// Directory of log files [env: AMP_LOG_DIR] [default: logs]
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub log_dir: Option<String>,
+    /// Log files kept of this program [env: AMP_LOG_KEEP] [default: 90]
+    #[arg(long, value_name = "N", help_heading = "Directories")]
+    pub log_keep: Option<String>,
+    /// Read settings from FILE instead of looking for .env here and in the parent directories
+    #[arg(long, value_name = "FILE", help_heading = "Directories")]
+    pub env_file: Option<PathBuf>,
+
+    /// Retries after the first try [env: AMP_MAX_RETRIES] [default: 3]
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    pub max_retries: Option<String>,
+    /// First backoff; it doubles up to 60 s, with jitter [env: AMP_RETRY_BASE] [default: 1s]
+    #[arg(long, value_name = "DURATION", help_heading = "Network")]
+    pub retry_base: Option<String>,
+    /// No bytes for so long is a timeout [env: AMP_READ_TIMEOUT] [default: 300s]
+    #[arg(long, value_name = "DURATION", help_heading = "Network")]
+    pub read_timeout: Option<String>,
+
+    /// Form of the result on stdout
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
+    pub output: OutputFormat,
+    /// Progress bars on stderr; auto: when it is a terminal
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub progress: ProgressMode,
+    /// Form of the log file
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
+    pub log_format: LogFormat,
+    /// Say more on stderr; twice for debugging
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
+    pub verbose: u8,
+    /// Say only errors on stderr
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Print what would be done, change nothing, use no network
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+}
+
+/// Form of the result on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A short table.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// When progress bars are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// When stderr is a terminal.
+    Auto,
+    /// Always; as plain lines when stderr is no terminal.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Form of the log file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Settings that both programs have, as meant.
+#[derive(Debug, Clone)]
+pub struct Common {
+    /// Directory of staged files.
+    pub extracted_dir: PathBuf,
+    /// Directory of log files.
+    pub log_dir: PathBuf,
+    /// Log files kept of the program.
+    pub log_keep: usize,
+    /// How often and how long to wait.
+    pub retry: RetryPolicy,
+    /// No bytes for so long is a timeout.
+    pub read_timeout: Duration,
+    /// Nothing is to be changed, no network used.
+    pub dry_run: bool,
+}
+
+const EXTRACTED_DIR: Setting =
+    Setting { flag: Some("--extracted-dir"), env: &["AMP_EXTRACTED_DIR"], what: "the directory of staged files" };
+const LOG_DIR: Setting = Setting { flag: Some("--log-dir"), env: &["AMP_LOG_DIR"], what: "the directory of logs" };
+const LOG_KEEP: Setting = Setting { flag: Some("--log-keep"), env: &["AMP_LOG_KEEP"], what: "the number of logs" };
+const MAX_RETRIES: Setting =
+    Setting { flag: Some("--max-retries"), env: &["AMP_MAX_RETRIES"], what: "the number of retries" };
+const RETRY_BASE: Setting = Setting { flag: Some("--retry-base"), env: &["AMP_RETRY_BASE"], what: "the first backoff" };
+const READ_TIMEOUT: Setting =
+    Setting { flag: Some("--read-timeout"), env: &["AMP_READ_TIMEOUT"], what: "the read timeout" };
+
+impl Common {
+    /// What the flags, the environment and `.env` say; what is wrong is noted in `resolver`.
+    pub fn resolve(args: &CommonArgs, resolver: &mut Resolver) -> Self {
+        let mut path = |setting, flag: &Option<String>, default: &str| {
+            PathBuf::from(resolver.text(setting, flag.as_deref()).unwrap_or_else(|| default.to_owned()))
+        };
+        let extracted_dir = path(&EXTRACTED_DIR, &args.extracted_dir, "extracted_data");
+        let log_dir = path(&LOG_DIR, &args.log_dir, "logs");
+        let log_keep = resolver.optional(&LOG_KEEP, args.log_keep.as_deref(), |text| parse_number(text, 1));
+        let max_retries = resolver.optional(&MAX_RETRIES, args.max_retries.as_deref(), |text| parse_number(text, 0));
+        let base = resolver.optional(&RETRY_BASE, args.retry_base.as_deref(), parse_duration);
+        let read_timeout =
+            resolver.optional(&READ_TIMEOUT, args.read_timeout.as_deref(), |text| match parse_duration(text)? {
+                Duration::ZERO => Err("it must be longer than nothing".to_owned()),
+                timeout => Ok(timeout),
+            });
+        Self {
+            extracted_dir,
+            log_dir,
+            log_keep: log_keep.unwrap_or(90),
+            retry: RetryPolicy { max_retries: max_retries.unwrap_or(3), base: base.unwrap_or(Duration::from_secs(1)) },
+            read_timeout: read_timeout.unwrap_or(Duration::from_secs(300)),
+            dry_run: args.dry_run,
+        }
+    }
+}
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { extracted_dir, retry, read_timeout, .. } = self;
+        write!(
+            f,
+            "extracted_dir={} max_retries={} retry_base={:?} read_timeout={read_timeout:?}",
+            extracted_dir.display(),
+            retry.max_retries,
+            retry.base,
+        )
+    }
+}

@@ -1,0 +1,13 @@
+//! The front that both programs share: from the command line to the exit code, with everything between that is not their own job.
+
+mod args;
+mod launch;
+mod logging;
+mod output;
+mod progress;
+mod stop;
+
+pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, OutputFormat, ProgressMode};
+pub use launch::{Program, Resolved, Session, launch};
+pub use output::{Document, Exit, Failure, Outcome, human_bytes};
+pub use stop::Stop;

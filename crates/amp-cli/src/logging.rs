@@ -1,0 +1,128 @@
+//! Where messages go: to stderr for the person who runs the program, and to the run's log file.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use amp_core::runlog::RunLog;
+use indicatif::MultiProgress;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt as layers};
+
+use crate::args::{Common, CommonArgs, LogFormat};
+
+/// Only our own crates speak: what libraries log may hold headers.
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new().with_target("amp", level)
+}
+
+/// Sets up both; the guard writes the log out when it is dropped. A log that cannot be written is told on stderr, and the run goes on.
+pub(crate) fn install(
+    program: &'static str,
+    args: &CommonArgs,
+    common: &Common,
+    log: &RunLog,
+    bars: &MultiProgress,
+) -> Option<WorkerGuard> {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (_, 0) => LevelFilter::WARN,
+        (_, 1) => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let stderr = layers::layer().with_writer(Stderr(bars.clone())).event_format(ForPeople { program });
+    let file = if common.dry_run { None } else { Some(log.create(&common.log_dir)) };
+    let (file, problem) = match file {
+        Some(Ok((file, _))) => (Some(file), log.prune(&common.log_dir, common.log_keep).err().map(|e| ("tidy", e))),
+        Some(Err(error)) => (None, Some(("write", error))),
+        None => (None, None),
+    };
+    let (file, guard) = file.map(|file| NonBlockingBuilder::default().lossy(false).finish(file)).unzip();
+    let file = file.map(|file| {
+        let layer = layers::layer().with_ansi(false).with_writer(file);
+        match args.log_format {
+            LogFormat::Text => layer.with_target(false).boxed(),
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        }
+    });
+    tracing_subscriber::registry()
+        .with(stderr.with_filter(ours(level)))
+        .with(file.map(|file| file.with_filter(ours(LevelFilter::INFO))))
+        .try_init()
+        .ok();
+    if let Some((action, error)) = problem {
+        tracing::warn!("cannot {action} the log in {}: {error}; going on without", common.log_dir.display());
+    }
+    guard
+}
+
+/// Stderr, out of the way of progress bars.
+#[derive(Clone)]
+struct Stderr(MultiProgress);
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// `amp-load: warning: what happened`, as other command-line programs write it.
+struct ForPeople {
+    program: &'static str,
+}
+
+impl<S, N> FormatEvent<S, N> for ForPeople
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let label = match *event.metadata().level() {
+            // Lines of progress that were asked for are no warnings.
+            _ if event.metadata().target() == "amp_progress" => "",
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        writeln!(writer, "{}: {label}{}", self.program, message.0)
+    }
+}
+
+/// The text of an event, its fields behind it.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        if field.name() == "message" {
+            self.0.insert_str(0, &text)
+        } else {
+            self.0.push_str(&format!(" {}={text}", field.name()))
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Stopping on SIGINT and SIGTERM: cleanly at the first, at once at the second.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+const SIGINT: u8 = 2;
+const SIGTERM: u8 = 15;
+
+/// Tells the parts of a run that it is to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    token: CancellationToken,
+    flag: Arc<AtomicBool>,
+    signal: Arc<AtomicU8>,
+}
+
+impl Stop {
+    /// Listens for signals on the current runtime for as long as it runs.
+    ///
+    /// # Errors
+    /// When the system takes no signal handler.
+    pub fn on_signals() -> io::Result<Self> {
+        let stop = Self::default();
+        let (mut interrupts, mut terminations) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let listener = stop.clone();
+        tokio::spawn(async move {
+            loop {
+                let number = tokio::select! {
+                    _ = interrupts.recv() => SIGINT,
+                    _ = terminations.recv() => SIGTERM,
+                };
+                listener.received(number);
+            }
+        });
+        Ok(stop)
+    }
+
+    fn received(&self, number: u8) {
+        if self.is_requested() {
+            std::process::exit(128 + i32::from(number));
+        }
+        self.signal.store(number, Ordering::Relaxed);
+        tracing::warn!("stopping; a second signal stops at once");
+        self.request();
+    }
+
+    /// Asks the run to stop.
+    pub fn request(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.token.cancel();
+    }
+
+    /// Whether the run is to stop.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
+    /// The same for threads that cannot wait for a future.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.flag)
+    }
+
+    /// Runs `work` unless, or until, the run is to stop; then `None`.
+    pub async fn unless_requested<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// The exit code of a run that was stopped: 128 and the signal's number.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => 128 + SIGINT,
+            number => 128 + number,
+        }
+    }
+}

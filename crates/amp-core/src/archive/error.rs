@@ -1,0 +1,115 @@
+//! What can be wrong with an archive.
+
+use std::io;
+use std::path::Path;
+
+use zip::result::ZipError;
+
+use crate::disk::{At, DiskError};
+use crate::name::BadName;
+
+/// Why an archive was not unpacked. Nothing of it was staged.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It is not a whole zip.
+    #[error("the download is not a whole zip archive: {0}")]
+    NotWhole(String),
+    /// A member is damaged or of a kind that is not accepted.
+    #[error("member `{}` of the archive is refused: {problem}", member.escape_debug())]
+    Member {
+        /// The member's path within the archive.
+        member: String,
+        /// What is wrong with it.
+        problem: MemberProblem,
+    },
+    /// More came out of it than was allowed.
+    #[error("the archive unpacks to more than {0}")]
+    TooMuch(Limit),
+    /// The local disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The run is being stopped.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// What is wrong with a member.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MemberProblem {
+    /// Its bytes are damaged: a CRC, a length or the coding is wrong.
+    #[error("its bytes are damaged ({0})")]
+    Damaged(String),
+    /// Its name cannot be a file's.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// Another member ends at the same name with other bytes.
+    #[error("two members end at this name with different bytes")]
+    Collision,
+    /// It is a symbolic link.
+    #[error("it is a symbolic link")]
+    Symlink,
+    /// It is a device, a socket or a pipe.
+    #[error("it is not a regular file (mode {0:o})")]
+    Special(u32),
+    /// It is encrypted.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// It is packed in a way this program does not read.
+    #[error("it is neither stored nor deflated (method {0})")]
+    Method(String),
+    /// It is an archive in an archive in an archive.
+    #[error("it is a zip nested more than two levels deep")]
+    TooDeep,
+}
+
+/// A bound that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// Bytes on disk.
+    #[error(
+        "{max_unpacked} bytes (--max-unpacked; by default what the disk has free, less 5 %); make room, or raise it if the data is genuine"
+    )]
+    Unpacked {
+        /// The bound.
+        max_unpacked: u64,
+    },
+    /// The ratio to the archive's size.
+    #[error("{max_ratio} times its size of {archive_bytes} bytes (--max-ratio); raise it if the data is genuine")]
+    Ratio {
+        /// The bound.
+        max_ratio: u64,
+        /// The archive's size.
+        archive_bytes: u64,
+    },
+}
+
+impl ArchiveError {
+    /// Whether the bytes were damaged on the way, so that another download may be whole.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::NotWhole(_) | Self::Member { problem: MemberProblem::Damaged(_), .. })
+    }
+
+    /// A failed look at the archive as such. The system's own errors are the disk's fault, all others the archive's.
+    pub(super) fn of_archive(error: ZipError, path: &Path) -> Self {
+        match error {
+            ZipError::Io(error) if error.raw_os_error().is_some() => disk(error, path),
+            error => Self::NotWhole(error.to_string()),
+        }
+    }
+
+    /// A failed read of a member's bytes, or a failed write of what came out.
+    pub(super) fn of_member(error: io::Error, member: &str, path: &Path) -> Self {
+        if error.raw_os_error().is_some() {
+            return disk(error, path);
+        }
+        Self::Member { member: member.to_owned(), problem: MemberProblem::Damaged(error.to_string()) }
+    }
+}
+
+fn disk(error: io::Error, path: &Path) -> ArchiveError {
+    match Err::<(), _>(error).at("read or write", path) {
+        Err(error) => error.into(),
+        Ok(()) => ArchiveError::Cancelled,
+    }
+}

@@ -1,0 +1,151 @@
+//! The hot path: a member's bytes through zip and gzip into a file, with CRCs, digest and line count taken as they go by.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::error::ArchiveError;
+use super::members::Member;
+use super::{Format, Shared};
+use crate::checksum::{Digester, LineCounter};
+use crate::stage::{PartialFile, SealedFile};
+
+/// Smaller buffers cost up to twice the time; bigger ones gain nothing.
+const INPUT_BYTES: usize = 64 * 1024;
+pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
+
+/// Unpacks members one after the other with one set of buffers.
+pub(super) struct Inflater<'a> {
+    shared: &'a Shared<'a>,
+    output: Vec<u8>,
+}
+
+impl<'a> Inflater<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        Self { shared, output: vec![0; OUTPUT_BYTES] }
+    }
+
+    /// Unpacks `member` into a file that is whole, checked and on disk.
+    pub(super) fn unpack(&mut self, member: &Member) -> Result<SealedFile, ArchiveError> {
+        let mut file = self.shared.how.staging.partial()?;
+        let keeps_gzip = self.shared.how.format == Format::JsonGz && member.gzipped;
+        let (digest, lines) = member.open(|zipped| {
+            let failed = |error| damaged(error, member);
+            if keeps_gzip {
+                let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default() };
+                let mut gzip = open_gzip(tee).map_err(failed)?;
+                let lines = self.pump(&mut gzip, member, |_| Ok(0))?;
+                let digest = gzip.finish().map_err(failed)?.digester.digest();
+                self.shared.account(0, digest.bytes)?;
+                return Ok((digest, lines));
+            }
+            let mut digester = Digester::default();
+            let write = |bytes: &[u8]| {
+                digester.update(bytes);
+                file.write_all(bytes).map(|()| bytes.len() as u64)
+            };
+            let lines = if member.gzipped {
+                let mut gzip = open_gzip(zipped).map_err(failed)?;
+                let lines = self.pump(&mut gzip, member, write)?;
+                gzip.finish().map_err(failed)?;
+                lines
+            } else {
+                self.pump(&mut BufReader::with_capacity(INPUT_BYTES, zipped), member, write)?
+            };
+            Ok((digester.digest(), lines))
+        })?;
+        let name = if keeps_gzip { member.name.clone() } else { member.name.without_gz() };
+        let sealed = file.seal(&name, digest, lines)?;
+        self.shared.how.meter.advance(member.compressed_bytes());
+        Ok(sealed)
+    }
+
+    /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer and tells how much of it reached the disk.
+    fn pump(
+        &mut self,
+        reader: &mut impl Read,
+        member: &Member,
+        mut write: impl FnMut(&[u8]) -> io::Result<u64>,
+    ) -> Result<u64, ArchiveError> {
+        let mut lines = LineCounter::default();
+        loop {
+            let filled = fill(reader, &mut self.output).map_err(|error| damaged(error, member))?;
+            if filled == 0 {
+                return Ok(lines.lines());
+            }
+            let bytes = &self.output[..filled];
+            lines.update(bytes);
+            let written = write(bytes).map_err(|error| damaged(error, member))?;
+            self.shared.account(filled as u64, written)?;
+        }
+    }
+}
+
+fn damaged(error: io::Error, member: &Member) -> ArchiveError {
+    ArchiveError::of_member(error, &member.label, member.archive_path())
+}
+
+/// Fills `buffer` as far as the reader has bytes: fewer, larger writes.
+pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A gzip stream of any number of members (RFC 1952, 2.2). A member of no bytes at all, which exports have for empty parts, is none.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
+enum Gzip<R: Read> {
+    Empty(BufReader<R>),
+    Stream(MultiGzDecoder<BufReader<R>>),
+}
+
+fn open_gzip<R: Read>(reader: R) -> io::Result<Gzip<R>> {
+    let mut reader = BufReader::with_capacity(INPUT_BYTES, reader);
+    Ok(if reader.fill_buf()?.is_empty() { Gzip::Empty(reader) } else { Gzip::Stream(MultiGzDecoder::new(reader)) })
+}
+
+impl<R: Read> Gzip<R> {
+    /// Gives the reader back once it was read to its end, where a zip checks its own CRC.
+    fn finish(self) -> io::Result<R> {
+        let mut reader = match self {
+            Self::Empty(reader) => reader,
+            Self::Stream(decoder) => decoder.into_inner(),
+        };
+        match reader.fill_buf()? {
+            [] => Ok(reader.into_inner()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "bytes follow the gzip stream")),
+        }
+    }
+}
+
+impl<R: Read> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Empty(_) => Ok(0),
+            Self::Stream(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// Passes bytes on and keeps a copy of them in a file.
+struct Tee<'a, R> {
+    reader: R,
+    file: &'a mut PartialFile,
+    digester: Digester,
+}
+
+impl<R: Read> Read for Tee<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.digester.update(&buffer[..read]);
+        self.file.write_all(&buffer[..read])?;
+        Ok(read)
+    }
+}

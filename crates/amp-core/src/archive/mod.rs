@@ -1,0 +1,164 @@
+//! The export archive: a zip of gzipped newline-JSON, perhaps with zips within, read as input that nobody vouches for.
+//!
+//! All or nothing: [`unpack`] gives every file of the archive, whole and checked, or an error and no file at all.
+
+mod error;
+mod inflate;
+mod members;
+mod source;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+pub use error::{ArchiveError, Limit, MemberProblem};
+use inflate::Inflater;
+use members::{Contents, Member};
+pub use source::ExportArchive;
+
+use crate::progress::Meter;
+use crate::stage::{SealedFile, Staging};
+
+/// In which form events are staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Unpacked newline-JSON.
+    Json,
+    /// The member's own gzip bytes, verified.
+    JsonGz,
+}
+
+/// Bounds on what an archive may unpack to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that may be written to disk.
+    pub max_unpacked: u64,
+    /// How many times the archive's size may come out of it.
+    pub max_ratio: u64,
+}
+
+/// How to unpack an archive.
+pub struct Unpacking<'a> {
+    /// Where the files will be staged.
+    pub staging: &'a Staging,
+    /// In which form.
+    pub format: Format,
+    /// What the archive may unpack to at most.
+    pub limits: Limits,
+    /// How many members are unpacked at the same time; at least one.
+    pub threads: usize,
+    /// Told of the archive's bytes as they are read.
+    pub meter: &'a dyn Meter,
+    /// Set from outside to stop.
+    pub cancelled: &'a AtomicBool,
+}
+
+/// What came out of an archive.
+#[derive(Debug, Default)]
+pub struct Unpacked {
+    /// Whole files, on disk, by name; they lack their final names only.
+    pub files: Vec<SealedFile>,
+    /// Paths of members that are neither events nor archives, which were passed over.
+    pub skipped: Vec<String>,
+}
+
+/// What all threads of one unpacking share.
+struct Shared<'a> {
+    how: &'a Unpacking<'a>,
+    archive_bytes: u64,
+    inflated: AtomicU64,
+    written: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Shared<'_> {
+    /// Counts bytes that came out of a member and stops at the limits, at a cancellation and when another thread failed.
+    fn account(&self, inflated: u64, written: u64) -> Result<(), ArchiveError> {
+        if self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
+            return Err(ArchiveError::Cancelled);
+        }
+        let Limits { max_unpacked, max_ratio } = self.how.limits;
+        let inflated = self.inflated.fetch_add(inflated, Ordering::Relaxed) + inflated;
+        if inflated > self.archive_bytes.saturating_mul(max_ratio) {
+            return Err(ArchiveError::TooMuch(Limit::Ratio { max_ratio, archive_bytes: self.archive_bytes }));
+        }
+        let written = self.written.fetch_add(written, Ordering::Relaxed) + written;
+        if written > max_unpacked {
+            return Err(ArchiveError::TooMuch(Limit::Unpacked { max_unpacked }));
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks every event file of the archive at `path`, checks all CRCs and lengths, and leaves the files whole and on disk.
+///
+/// # Errors
+/// [`ArchiveError`] for the first thing that is wrong. No file is left then.
+pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>) -> Result<Unpacked, ArchiveError> {
+    let shared = Shared {
+        how,
+        archive_bytes: archive.bytes(),
+        inflated: AtomicU64::new(0),
+        written: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+    };
+    let Contents { mut members, skipped } = members::list(archive, &shared)?;
+    // The biggest first, so that no thread is left alone with one at the end.
+    members.sort_by_key(|member| std::cmp::Reverse(member.compressed_bytes()));
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Ok(Vec::with_capacity(members.len())));
+    std::thread::scope(|scope| {
+        for _ in 0..how.threads.clamp(1, members.len().max(1)) {
+            scope.spawn(|| {
+                let result = work(&members, &next, &shared);
+                let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                match (&mut *done, result) {
+                    (Ok(files), Ok(mut more)) => files.append(&mut more),
+                    // A thread that stopped because another failed has nothing to say.
+                    (Ok(_), Err(error)) | (Err(ArchiveError::Cancelled), Err(error)) => *done = Err(error),
+                    (Err(_), _) => {}
+                }
+            });
+        }
+    });
+    let files = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+    Ok(Unpacked { files: without_repetitions(files)?, skipped })
+}
+
+fn work(members: &[Member], next: &AtomicUsize, shared: &Shared<'_>) -> Result<Vec<SealedFile>, ArchiveError> {
+    let mut inflater = Inflater::new(shared);
+    let mut files = Vec::new();
+    while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
+        files.push(inflater.unpack(member).inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?);
+    }
+    Ok(files)
+}
+
+/// Of files with the same name and bytes one is kept; the same name with other bytes is an error.
+fn without_repetitions(files: Vec<SealedFile>) -> Result<Vec<SealedFile>, ArchiveError> {
+    let mut by_name: HashMap<String, SealedFile> = HashMap::with_capacity(files.len());
+    for file in files {
+        let record = file.record();
+        match by_name.get(&record.name) {
+            Some(first) if first.record().digest != record.digest => {
+                return Err(ArchiveError::Member { member: record.name.clone(), problem: MemberProblem::Collision });
+            }
+            Some(_) => {}
+            None => {
+                by_name.insert(record.name.clone(), file);
+            }
+        }
+    }
+    let mut files: Vec<_> = by_name.into_values().collect();
+    files.sort_unstable_by(|a, b| a.record().name.cmp(&b.record().name));
+    Ok(files)
+}
+
+/// Whether the file at `path` is a whole archive as far as its directory tells, without reading the members.
+///
+/// # Errors
+/// As [`ExportArchive::open`].
+pub fn check_whole(path: &Path) -> Result<(), ArchiveError> {
+    ExportArchive::open(path).map(drop)
+}

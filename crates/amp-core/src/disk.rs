@@ -1,0 +1,77 @@
+//! Directories and files as this project makes them: private, and on disk before they are relied on.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A failure of the local disk, with what was being done to which file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
+pub struct DiskError {
+    /// What was tried: "write", "rename"…
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
+        io::ErrorKind::PermissionDenied => "; run as the user who owns it, or change its owner",
+        io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "; a directory is needed there",
+        _ => "",
+    }
+}
+
+/// Adds to an I/O result what was being done to which file.
+pub trait At<T> {
+    /// Names the step and the file.
+    ///
+    /// # Errors
+    /// The error it was, as a [`DiskError`].
+    fn at(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { action, path: path.to_owned(), source })
+    }
+}
+
+/// Makes `path` and its parents as far as they are missing, open to their owner alone: events carry personal data.
+///
+/// # Errors
+/// When a part of the path cannot be made or is not a directory.
+pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).at("create directory", path)
+}
+
+/// Makes the file `path`, which must not exist, open to its owner alone.
+///
+/// # Errors
+/// When it exists or cannot be made.
+pub fn create_private_file(path: &Path) -> Result<File, DiskError> {
+    OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path).at("create", path)
+}
+
+/// Waits until the entries of the directory `path` (names made, changed, gone) are on disk.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|dir| dir.sync_all()).at("sync directory", path)
+}
+
+/// Bytes that an ordinary user may still write to the file system of `path`.
+///
+/// # Errors
+/// When the file system does not tell.
+pub fn free_bytes(path: &Path) -> Result<u64, DiskError> {
+    let stat = rustix::fs::statvfs(path).map_err(io::Error::from).at("ask for free space of", path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}

@@ -1,0 +1,536 @@
+//! What was asked of Amplitude, what came of it, and what S3 confirmed: JSON lines below `extracted_data/.amp/`.
+//!
+//! `hours/DAY.jsonl` is written by amp-extract alone, `loads/DAY.jsonl` by amp-load alone, so they need no lock between them. DAY is the
+//! UTC day of the hours or of the file's name, or `undated`. Lines are only ever appended; a line cut short by a crash is passed over.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::checksum::Digest;
+use crate::disk::{At, DiskError, create_private_dir, sync_dir};
+use crate::hour::Hour;
+use crate::name::EventFileName;
+use crate::receipt::{Checksum, Proof};
+use crate::stage::Staging;
+use crate::window::HourWindow;
+
+/// A file as it was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name in `extracted_data/`.
+    pub name: String,
+    /// Size and CRC64NVME of its bytes.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// How many events it holds.
+    pub lines: u64,
+    /// By what the same file is known again without reading it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Stamp>,
+}
+
+/// A file's identity on its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Its inode.
+    pub inode: u64,
+    /// When its bytes last changed, in nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+/// A line of `hours/DAY.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum HourRecord {
+    /// A run is about to ask for these hours.
+    Asked {
+        /// When.
+        at: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+    },
+    /// These files are whole and about to get their names.
+    Staging {
+        /// When.
+        at: DateTime<Utc>,
+        /// What they are.
+        files: Vec<FileRecord>,
+    },
+    /// These hours were got.
+    Fetched {
+        /// When the record was made.
+        at: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// When the export was asked for.
+        requested_at: DateTime<Utc>,
+        /// Those of the hours that were not yet settled then.
+        unsettled: Vec<Hour>,
+        /// Those of the hours that have no file.
+        no_data: Vec<Hour>,
+        /// All files that came.
+        files: Vec<FileRecord>,
+    },
+    /// The window must be asked for in parts.
+    Split {
+        /// When.
+        at: DateTime<Utc>,
+        /// Which window.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// The HTTP status that said so.
+        status: u16,
+    },
+    /// These hours were not got.
+    Failed {
+        /// When.
+        at: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// Why.
+        error: String,
+    },
+}
+
+/// A line of `loads/DAY.jsonl`: S3 confirmed this file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadRecord {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The file's name.
+    pub file: String,
+    /// Size and CRC64NVME of its bytes.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// The bucket.
+    pub bucket: String,
+    /// The object key.
+    pub key: String,
+    /// The S3 endpoint, where it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The checksum the object was stored with.
+    pub checksum: Checksum,
+    /// What the confirmation rests on.
+    pub proof: Proof,
+}
+
+/// Which file of the ledger a record belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Partition {
+    /// A day of UTC.
+    Day(NaiveDate),
+    /// Files whose names carry no hour.
+    Undated,
+}
+
+impl Partition {
+    /// The partition of a file by its name.
+    #[must_use]
+    pub fn of_file(name: &str) -> Self {
+        EventFileName::parse(name).map_or(Self::Undated, |name| Self::Day(name.date()))
+    }
+
+    fn file_name(self) -> String {
+        match self {
+            Self::Day(day) => format!("{day}.jsonl"),
+            Self::Undated => "undated.jsonl".to_owned(),
+        }
+    }
+}
+
+/// The ledger of one `extracted_data/`.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    hours: PathBuf,
+    loads: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger of `staging`; nothing is read or made yet.
+    #[must_use]
+    pub fn of(staging: &Staging) -> Self {
+        let state = staging.state_dir();
+        Self { hours: state.join("hours"), loads: state.join("loads") }
+    }
+
+    /// Notes `record` and waits until it is on disk. It stands in the partition of `day`; files that belong to another day by their name
+    /// are noted there too, so that they are found by it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn note(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
+        if let HourRecord::Staging { at, files } = record {
+            let mut strays: BTreeMap<Partition, Vec<FileRecord>> = BTreeMap::new();
+            for file in files {
+                let partition = Partition::of_file(&file.name);
+                if partition != Partition::Day(day) {
+                    strays.entry(partition).or_default().push(file.clone());
+                }
+            }
+            for (partition, files) in strays {
+                append(&self.hours.join(partition.file_name()), &[HourRecord::Staging { at: *at, files }])?;
+            }
+        }
+        append(&self.hours.join(Partition::Day(day).file_name()), std::slice::from_ref(record))
+    }
+
+    /// Notes files that S3 confirmed and waits until the notes are on disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; then nothing may be deleted.
+    pub fn note_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
+        let mut partitions: BTreeMap<Partition, Vec<&LoadRecord>> = BTreeMap::new();
+        for record in records {
+            partitions.entry(Partition::of_file(&record.file)).or_default().push(record);
+        }
+        partitions.into_iter().try_for_each(|(at, records)| append(&self.loads.join(at.file_name()), &records))
+    }
+
+    /// What is known of the hours and files of a partition.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn hours(&self, partition: Partition) -> Result<KnownHours, DiskError> {
+        let mut known = KnownHours::default();
+        known.damaged = read(&self.hours.join(partition.file_name()), |record| known.take(record))?;
+        Ok(known)
+    }
+
+    /// The files of a partition that S3 confirmed, whichever the bucket.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn loaded(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
+        let mut loaded = HashSet::new();
+        read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
+            loaded.insert((record.file, record.digest));
+        })?;
+        Ok(loaded)
+    }
+
+    /// The newest record of each object, of all partitions, among those that `wanted` takes.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
+        let mut newest: BTreeMap<(String, String), LoadRecord> = BTreeMap::new();
+        let mut damaged = 0;
+        for path in files_in(&self.loads)? {
+            damaged += read(&path, |record: LoadRecord| {
+                if wanted(&record) {
+                    newest.insert((record.bucket.clone(), record.key.clone()), record);
+                }
+            })?;
+        }
+        Ok((newest.into_values().collect(), damaged))
+    }
+}
+
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read", dir)?,
+    };
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path()).at("read", dir)).collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// Appends lines in one write and waits until they are on disk. A last line that a crash cut short is closed first, so that it spoils no other.
+fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
+    let mut lines = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).at("write", path)?;
+        lines.push(b'\n');
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    let opened = options.open(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let dir = path.parent().unwrap_or(path);
+            create_private_dir(dir).map_err(|error| error.source)?;
+            let file = options.create(true).open(path)?;
+            sync_dir(dir).map_err(|error| error.source)?;
+            Ok(file)
+        }
+        _ => Err(error),
+    });
+    let mut file = opened.at("open", path)?;
+    if ends_within_a_line(&mut file).at("read", path)? {
+        lines.insert(0, b'\n');
+    }
+    file.write_all(&lines).and_then(|()| file.sync_data()).at("write", path)
+}
+
+fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Gives each record of a file to `take` and counts the lines that are none.
+fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file.at("open", path)?,
+    };
+    let mut reader = BufReader::new(file);
+    let (mut line, mut number, mut damaged) = (Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        number += 1;
+        if reader.read_until(b'\n', &mut line).at("read", path)? == 0 {
+            break;
+        }
+        match serde_json::from_slice(&line) {
+            Ok(record) => take(record),
+            Err(_) if line.trim_ascii().is_empty() => {}
+            Err(_) => {
+                damaged += 1;
+                tracing::warn!("{}: line {number} is damaged and passed over", path.display());
+            }
+        }
+    }
+    Ok(damaged)
+}
+
+/// What became of an hour when it was last asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HourState<'a> {
+    /// No run asked for it.
+    NeverAsked,
+    /// A run asked, and ended without an answer.
+    Unanswered,
+    /// It was not got, for this reason.
+    Failed(&'a str),
+    /// It was got.
+    Fetched {
+        /// Whether Amplitude had it whole by then.
+        settled: bool,
+        /// The files it rests on; none means no data.
+        files: &'a [FileRecord],
+    },
+}
+
+/// What is known of the hours and files of a partition.
+#[derive(Debug, Default)]
+pub struct KnownHours {
+    hours: HashMap<Hour, Known>,
+    digests: HashMap<String, Vec<FileRecord>>,
+    splits: Vec<HourWindow>,
+    damaged: u64,
+}
+
+#[derive(Debug)]
+enum Known {
+    Unanswered,
+    Failed(String),
+    Fetched { settled: bool, files: Vec<FileRecord> },
+}
+
+impl KnownHours {
+    fn take(&mut self, record: HourRecord) {
+        match record {
+            HourRecord::Asked { window, .. } => {
+                self.hours.extend(window.hours().map(|hour| (hour, Known::Unanswered)));
+            }
+            HourRecord::Failed { window, error, .. } => {
+                self.hours.extend(window.hours().map(|hour| (hour, Known::Failed(error.clone()))));
+            }
+            HourRecord::Split { window, .. } => self.splits.push(window),
+            HourRecord::Staging { files, .. } => {
+                for file in files {
+                    self.digests.entry(file.name.clone()).or_default().push(file);
+                }
+            }
+            HourRecord::Fetched { window, unsettled, files, .. } => {
+                let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
+                for file in &files {
+                    // A file that names no hour of the window may hold events of any of them.
+                    let named = EventFileName::parse(&file.name).map(|name| name.hour);
+                    match named.filter(|hour| window.contains(*hour)) {
+                        Some(hour) => by_hour.entry(hour).or_default().push(file.clone()),
+                        None => window.hours().for_each(|hour| by_hour.entry(hour).or_default().push(file.clone())),
+                    }
+                }
+                for hour in window.hours() {
+                    let files = by_hour.remove(&hour).unwrap_or_default();
+                    self.hours.insert(hour, Known::Fetched { settled: !unsettled.contains(&hour), files });
+                }
+                // The files have their names now: what they replaced is gone.
+                for file in files {
+                    self.digests.insert(file.name.clone(), vec![file]);
+                }
+            }
+        }
+    }
+
+    /// What became of `hour`.
+    #[must_use]
+    pub fn state(&self, hour: Hour) -> HourState<'_> {
+        match self.hours.get(&hour) {
+            None => HourState::NeverAsked,
+            Some(Known::Unanswered) => HourState::Unanswered,
+            Some(Known::Failed(error)) => HourState::Failed(error),
+            Some(Known::Fetched { settled, files }) => HourState::Fetched { settled: *settled, files },
+        }
+    }
+
+    /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
+    /// Empty when amp-extract did not make it.
+    #[must_use]
+    pub fn digests(&self, name: &str) -> &[FileRecord] {
+        self.digests.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Windows that had to be asked for in parts.
+    #[must_use]
+    pub fn splits(&self) -> &[HourWindow] {
+        &self.splits
+    }
+
+    /// How many lines could not be read. What they said of some hour is lost, so that "never asked" is not certain.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::Algorithm;
+
+    fn hour(text: &str) -> Hour {
+        Hour::parse(text).unwrap()
+    }
+
+    fn window(start: &str, end: &str) -> HourWindow {
+        HourWindow::new(hour(start), hour(end)).unwrap()
+    }
+
+    fn file(name: &str, bytes: u64) -> FileRecord {
+        let digest = Digest { bytes, ..Digest::default() };
+        FileRecord { name: name.into(), digest, lines: 1, stamp: Some(Stamp { inode: 7, mtime: -1 }) }
+    }
+
+    fn at() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn fetched(window: HourWindow, unsettled: Vec<Hour>, files: Vec<FileRecord>) -> HourRecord {
+        HourRecord::Fetched { at: at(), window, requested_at: at(), unsettled, no_data: vec![], files }
+    }
+
+    fn ledger() -> (tempfile::TempDir, Ledger, NaiveDate) {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::of(&Staging::open(dir.path()).unwrap());
+        (dir, ledger, NaiveDate::from_ymd_opt(2025, 11, 6).unwrap())
+    }
+
+    fn names(files: &[FileRecord]) -> Vec<&str> {
+        files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn an_hour_is_what_its_last_record_says() {
+        let (_dir, ledger, day) = ledger();
+        let all = window("2025-11-06T00", "2025-11-06T03");
+        ledger.note(day, &HourRecord::Asked { at: at(), window: all }).unwrap();
+        let files = vec![file("1_2025-11-06_0#0.json", 1), file("odd.json", 2)];
+        ledger
+            .note(day, &fetched(window("2025-11-06T00", "2025-11-06T01"), vec![hour("2025-11-06T01")], files))
+            .unwrap();
+        let failed = window("2025-11-06T02", "2025-11-06T02");
+        ledger.note(day, &HourRecord::Failed { at: at(), window: failed, error: "HTTP 500".into() }).unwrap();
+
+        let known = ledger.hours(Partition::Day(day)).unwrap();
+        let HourState::Fetched { settled: true, files } = known.state(hour("2025-11-06T00")) else { panic!() };
+        assert_eq!(names(files), ["1_2025-11-06_0#0.json", "odd.json"]);
+        let HourState::Fetched { settled: false, files } = known.state(hour("2025-11-06T01")) else { panic!() };
+        assert_eq!(names(files), ["odd.json"]);
+        assert_eq!(known.state(hour("2025-11-06T02")), HourState::Failed("HTTP 500"));
+        assert_eq!(known.state(hour("2025-11-06T03")), HourState::Unanswered);
+        assert_eq!(known.state(hour("2025-11-06T04")), HourState::NeverAsked);
+    }
+
+    #[test]
+    fn a_publication_under_way_leaves_both_digests_valid_and_its_end_one() {
+        let (_dir, ledger, day) = ledger();
+        let (old, new) = (file("1_2025-11-06_0#0.json", 1), file("1_2025-11-06_0#0.json", 2));
+        let one = window("2025-11-06T00", "2025-11-06T00");
+        let digests = || ledger.hours(Partition::Day(day)).unwrap().digests("1_2025-11-06_0#0.json").to_vec();
+        ledger.note(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
+        ledger.note(day, &HourRecord::Staging { at: at(), files: vec![new.clone()] }).unwrap();
+        assert_eq!(digests(), [old, new.clone()]);
+        ledger.note(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
+        assert_eq!(digests(), [new]);
+    }
+
+    #[test]
+    fn a_file_of_another_day_is_found_by_its_name() {
+        let (_dir, ledger, day) = ledger();
+        let strays = vec![file("1_2025-11-05_23#0.json", 1), file("odd.json", 2)];
+        ledger.note(day, &HourRecord::Staging { at: at(), files: strays.clone() }).unwrap();
+        for stray in strays {
+            let known = ledger.hours(Partition::of_file(&stray.name)).unwrap();
+            assert_eq!(known.digests(&stray.name), [stray]);
+        }
+    }
+
+    #[test]
+    fn a_torn_or_damaged_line_costs_itself_alone() {
+        let (dir, ledger, day) = ledger();
+        let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
+        let asked = |text| HourRecord::Asked { at: at(), window: window(text, text) };
+        ledger.note(day, &asked("2025-11-06T00")).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"\xff\x00 not json\n\n{\"kind\":\"asked\",\"at\":\"2025-");
+        fs::write(&path, bytes).unwrap();
+        ledger.note(day, &asked("2025-11-06T01")).unwrap();
+        let known = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!(known.damaged(), 2);
+        assert_eq!(known.state(hour("2025-11-06T00")), HourState::Unanswered);
+        assert_eq!(known.state(hour("2025-11-06T01")), HourState::Unanswered);
+    }
+
+    #[test]
+    fn loads_are_found_by_file_and_by_object() {
+        let (_dir, ledger, day) = ledger();
+        let load = |file: &str, bytes, seconds| LoadRecord {
+            at: at() + chrono::TimeDelta::seconds(seconds),
+            file: file.into(),
+            digest: Digest { bytes, ..Digest::default() },
+            bucket: "lake".into(),
+            key: file.into(),
+            endpoint: None,
+            checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".into() },
+            proof: Proof::Checksum,
+        };
+        ledger.note_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();
+        ledger.note_loads(&[load("1_2025-11-06_0#0.json", 2, 2)]).unwrap();
+        let loaded = ledger.loaded(Partition::Day(day)).unwrap();
+        assert!(loaded.contains(&("1_2025-11-06_0#0.json".into(), Digest { bytes: 2, ..Digest::default() })));
+        assert!(!loaded.contains(&("odd.json".into(), Digest { bytes: 5, ..Digest::default() })));
+        let (all, damaged) = ledger.loads(|_| true).unwrap();
+        assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
+        assert_eq!(ledger.loads(|record| record.at > at() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);
+    }
+}

@@ -1,0 +1,20 @@
+//! What `amp-extract` and `amp-load` share.
+//!
+//! The library knows no network, no terminal, no clock and no environment: the time, randomness, settings and
+//! the way to show progress are passed in. The two programs meet only in the directory that [`stage`] describes.
+
+pub mod archive;
+pub mod checksum;
+pub mod disk;
+pub mod hour;
+pub mod ledger;
+pub mod lock;
+pub mod name;
+pub mod progress;
+pub mod receipt;
+pub mod retry;
+pub mod runlog;
+pub mod secret;
+pub mod settings;
+pub mod stage;
+pub mod window;

@@ -1,0 +1,26 @@
+//! How the library tells how far it is, without knowing who listens.
+
+/// Something that shows how far transfers are.
+pub trait Progress: Send + Sync {
+    /// A transfer begins: `label` names it, `total` is its size in bytes where that is known.
+    fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter>;
+}
+
+/// One transfer under way; dropping it ends it.
+pub trait Meter: Send + Sync {
+    /// `bytes` more are done.
+    fn advance(&self, bytes: u64);
+}
+
+/// Shows nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _label: &str, _total: Option<u64>) -> Box<dyn Meter> {
+        Box::new(Self)
+    }
+}
+
+impl Meter for Silent {
+    fn advance(&self, _bytes: u64) {}
+}

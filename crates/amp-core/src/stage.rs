@@ -1,0 +1,434 @@
+//! `extracted_data/`, the directory in which the two programs meet. The only module that renames or deletes in it.
+//!
+//! A file gets its final name only when it is whole and on disk: [`PartialFile`] is written under another name, [`PartialFile::seal`]
+//! syncs it, [`Staging::publish`] renames it and syncs the directory. It goes only against a [`Receipt`], by [`StagedFile::remove`].
+#![expect(clippy::disallowed_methods, reason = "the one module that renames and deletes here")]
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::checksum::Digest;
+use crate::disk::{At, DiskError, create_private_dir, create_private_file, sync_dir};
+use crate::ledger::{FileRecord, Stamp};
+use crate::lock::{self, LockError, RunLock};
+use crate::name::MemberName;
+use crate::receipt::Receipt;
+
+/// The directory of the programs' own state within `extracted_data/`.
+pub const STATE_DIR: &str = ".amp";
+
+/// `extracted_data/` and the state directory in it.
+#[derive(Debug)]
+pub struct Staging {
+    root: PathBuf,
+    next_partial: AtomicU64,
+}
+
+/// What lies in `extracted_data/`.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Names of the files to load, in order.
+    pub files: Vec<String>,
+    /// What is left alone: name and why.
+    pub ignored: Vec<(String, &'static str)>,
+}
+
+impl Staging {
+    /// Opens the directory `root`, making it and its state directory where they are missing.
+    ///
+    /// # Errors
+    /// When a part cannot be made or is no directory.
+    pub fn open(root: &Path) -> Result<Self, DiskError> {
+        let staging = Self::at(root);
+        create_private_dir(&staging.partials())?;
+        Ok(staging)
+    }
+
+    /// The directory `root` as it stands, for looking only: nothing is made.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), next_partial: AtomicU64::new(0) }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of the programs' own state.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(STATE_DIR)
+    }
+
+    fn partials(&self) -> PathBuf {
+        self.state_dir().join("partial")
+    }
+
+    /// Held for the moment of publishing or deleting, so that no file is deleted that was replaced after it was looked at.
+    fn hold_names(&self) -> Result<File, DiskError> {
+        let path = self.state_dir().join("names.lock");
+        lock::hold(&path).at("lock", &path)
+    }
+
+    /// Holds off other runs of `program` on this directory.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another run is at work.
+    pub fn lock(&self, program: &str) -> Result<RunLock, LockError> {
+        RunLock::acquire(&self.state_dir().join(format!("{program}.lock")))
+    }
+
+    /// Deletes the partial files that killed runs left. Only for the holder of amp-extract's lock, who owns them all.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub fn sweep(&self) -> Result<usize, DiskError> {
+        let dir = self.partials();
+        let mut swept = 0;
+        for entry in fs::read_dir(&dir).at("read", &dir)? {
+            let path = entry.at("read", &dir)?.path();
+            fs::remove_file(&path).at("delete", &path)?;
+            swept += 1;
+        }
+        Ok(swept)
+    }
+
+    /// A new file that nobody sees until it is published.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn partial(&self) -> Result<PartialFile, DiskError> {
+        let number = self.next_partial.fetch_add(1, Ordering::Relaxed);
+        let path = self.partials().join(format!("{}-{number}", std::process::id()));
+        let file = create_private_file(&path)?;
+        Ok(PartialFile { file, temporary: Temporary { path } })
+    }
+
+    /// A file without a name, gone with its handle.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn anonymous(&self) -> Result<File, DiskError> {
+        let PartialFile { file, temporary } = self.partial()?;
+        drop(temporary);
+        Ok(file)
+    }
+
+    /// Gives `files` their final names, replacing what has them, and waits until the names are on disk.
+    ///
+    /// # Errors
+    /// When one cannot be renamed; those before it stay, they are whole.
+    pub fn publish(&self, files: Vec<SealedFile>) -> Result<(), DiskError> {
+        let _names = self.hold_names()?;
+        for SealedFile { temporary, record } in files {
+            let path = self.root.join(&record.name);
+            fs::rename(&temporary.path, &path).at("rename a finished file to", &path)?;
+            temporary.released();
+        }
+        sync_dir(&self.root)
+    }
+
+    /// Whether a file of that name lies here.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.root.join(name)).is_ok_and(|found| found.is_file())
+    }
+
+    /// What lies here, by name. A directory that does not exist holds nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn scan(&self) -> Result<Scan, DiskError> {
+        let mut scan = Scan::default();
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scan),
+            entries => entries.at("read", &self.root)?,
+        };
+        for entry in entries {
+            let entry = entry.at("read", &self.root)?;
+            let kind = entry.file_type().at("look at", &entry.path())?;
+            match entry.file_name().into_string() {
+                Err(name) => scan.ignored.push((name.to_string_lossy().into_owned(), "its name is not UTF-8")),
+                Ok(name) if name == STATE_DIR => {}
+                Ok(name) if !name.ends_with(".json") && !name.ends_with(".json.gz") => {
+                    scan.ignored.push((name, "its name ends neither in .json nor in .json.gz"));
+                }
+                Ok(name) if !kind.is_file() => scan.ignored.push((name, "it is not a regular file")),
+                Ok(name) => scan.files.push(name),
+            }
+        }
+        scan.files.sort_unstable();
+        scan.ignored.sort_unstable();
+        Ok(scan)
+    }
+
+    /// Opens the file `name` to load it; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not a regular file.
+    pub fn staged(&self, name: &str) -> Result<Option<StagedFile<'_>>, DiskError> {
+        let path = self.root.join(name);
+        // Without following links: what is uploaded must be what is deleted.
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.at("open", &path)?,
+        };
+        let metadata = file.metadata().at("look at", &path)?;
+        Ok(Some(StagedFile { staging: self, name: name.to_owned(), path, file, metadata }))
+    }
+}
+
+/// A file's name that is deleted unless it is released.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+}
+
+impl Temporary {
+    fn released(mut self) {
+        self.path = PathBuf::new();
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // What cannot be deleted now is swept by the next run.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A file being written; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct PartialFile {
+    file: File,
+    temporary: Temporary,
+}
+
+impl PartialFile {
+    /// Waits until the bytes are on disk and closes the file. `digest` is what was written, `lines` how many events it holds.
+    ///
+    /// # Errors
+    /// When the disk fails, or holds another number of bytes than the digest says.
+    pub fn seal(self, name: &MemberName, digest: Digest, lines: u64) -> Result<SealedFile, DiskError> {
+        let path = &self.temporary.path;
+        self.file.sync_all().at("sync", path)?;
+        let metadata = self.file.metadata().at("look at", path)?;
+        if metadata.len() != digest.bytes {
+            let other = io::Error::other(format!("{} bytes were written, {} are there", digest.bytes, metadata.len()));
+            return Err(other).at("sync", path);
+        }
+        let record = FileRecord { name: name.to_string(), digest, lines, stamp: Some(stamp(&metadata)) };
+        Ok(SealedFile { temporary: self.temporary, record })
+    }
+
+    /// Where it lies, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.temporary.path
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A whole file, on disk, that lacks its final name; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct SealedFile {
+    temporary: Temporary,
+    record: FileRecord,
+}
+
+impl SealedFile {
+    /// Its final name and what is in it.
+    #[must_use]
+    pub fn record(&self) -> &FileRecord {
+        &self.record
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    Stamp {
+        inode: metadata.ino(),
+        mtime: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
+    }
+}
+
+/// A file under its final name, open for reading.
+#[derive(Debug)]
+pub struct StagedFile<'a> {
+    staging: &'a Staging,
+    name: String,
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+}
+
+/// What became of a file that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Deleted,
+    /// Another file took its name meanwhile, or it was written to: what lies there was not uploaded and stays.
+    Replaced,
+}
+
+impl StagedFile<'_> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its size in bytes when it was opened.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.metadata.len()
+    }
+
+    /// The open file, which stays the same whatever becomes of the name.
+    ///
+    /// # Errors
+    /// When the handle cannot be doubled.
+    pub fn handle(&self) -> Result<File, DiskError> {
+        self.file.try_clone().at("open", &self.path)
+    }
+
+    /// Whether it is the very file that `record` tells of, untouched since, so that its digest need not be taken again.
+    #[must_use]
+    pub fn is_untouched(&self, record: &FileRecord) -> bool {
+        record.stamp == Some(stamp(&self.metadata)) && record.digest.bytes == self.metadata.len()
+    }
+
+    /// Deletes the file, of which S3 holds every byte, unless it is no longer the one that was opened.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the receipt is another file's.
+    pub fn remove(self, receipt: &Receipt) -> Result<Removal, DiskError> {
+        if receipt.digest().bytes != self.metadata.len() {
+            return Err(io::Error::other("the receipt is not this file's")).at("delete", &self.path);
+        }
+        let _names = self.staging.hold_names()?;
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removal::Deleted),
+            Err(error) => Err(error).at("look at", &self.path),
+            Ok(found) if same_file(&found, &self.metadata) => {
+                fs::remove_file(&self.path).at("delete", &self.path)?;
+                Ok(Removal::Deleted)
+            }
+            Ok(_) => Ok(Removal::Replaced),
+        }
+    }
+}
+
+fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    a.dev() == b.dev() && a.len() == b.len() && stamp(a) == stamp(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Digester;
+    use crate::receipt::{Algorithm, Checksum, Expected, Stored};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn sealed(staging: &Staging, name: &str, bytes: &[u8]) -> SealedFile {
+        let mut partial = staging.partial().unwrap();
+        partial.write_all(bytes).unwrap();
+        let mut digester = Digester::default();
+        digester.update(bytes);
+        partial.seal(&MemberName::from_path(name).unwrap(), digester.digest(), 1).unwrap()
+    }
+
+    fn receipt(bytes: u64) -> Receipt {
+        let checksum = Checksum { algorithm: Algorithm::Crc64nvme, value: String::new() };
+        let expected = Expected { digest: Digest { bytes, ..Digest::default() }, checksum, etag: None };
+        Receipt::compare(&expected, &Stored { bytes: Some(bytes), ..Stored::default() }).unwrap()
+    }
+
+    fn names(staging: &Staging) -> Vec<String> {
+        staging.scan().unwrap().files
+    }
+
+    #[test]
+    fn a_file_is_seen_only_when_published_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(&dir.path().join("a/b")).unwrap();
+        let file = sealed(&staging, "x.json", b"{}\n");
+        assert!(names(&staging).is_empty());
+        staging.publish(vec![file]).unwrap();
+        assert_eq!(names(&staging), ["x.json"]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(staging.root()), mode(&staging.root().join("x.json"))), (0o700, 0o600));
+        assert_eq!(mode(&dir.path().join("a")), 0o700);
+    }
+
+    #[test]
+    fn what_is_not_published_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path()).unwrap();
+        drop(sealed(&staging, "x.json", b"{}"));
+        drop(staging.partial().unwrap());
+        drop(staging.anonymous().unwrap());
+        assert_eq!(fs::read_dir(staging.partials()).unwrap().count(), 0);
+        std::mem::forget(staging.partial().unwrap());
+        assert_eq!(staging.sweep().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_file_replaced_or_changed_since_it_was_opened_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path()).unwrap();
+        staging.publish(vec![sealed(&staging, "x.json", b"{}")]).unwrap();
+        let opened = staging.staged("x.json").unwrap().unwrap();
+        staging.publish(vec![sealed(&staging, "x.json", b"[]")]).unwrap();
+        assert_eq!(opened.remove(&receipt(2)).unwrap(), Removal::Replaced);
+        let opened = staging.staged("x.json").unwrap().unwrap();
+        fs::write(dir.path().join("x.json"), b"{ }").unwrap();
+        assert_eq!(opened.remove(&receipt(2)).unwrap(), Removal::Replaced);
+        let opened = staging.staged("x.json").unwrap().unwrap();
+        assert_eq!(opened.remove(&receipt(3)).unwrap(), Removal::Deleted);
+        assert!(staging.staged("x.json").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_receipt_of_another_size_deletes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path()).unwrap();
+        staging.publish(vec![sealed(&staging, "x.json", b"{}")]).unwrap();
+        assert!(staging.staged("x.json").unwrap().unwrap().remove(&receipt(3)).is_err());
+        assert!(staging.holds("x.json"));
+    }
+
+    #[test]
+    fn what_is_not_an_event_file_is_told_and_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path()).unwrap();
+        for name in ["b.json", "a.json.gz", "notes.txt", "c.json.tmp"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        fs::create_dir(dir.path().join("d.json")).unwrap();
+        std::os::unix::fs::symlink("b.json", dir.path().join("e.json")).unwrap();
+        let scan = staging.scan().unwrap();
+        assert_eq!(scan.files, ["a.json.gz", "b.json"]);
+        assert_eq!(
+            scan.ignored.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["c.json.tmp", "d.json", "e.json", "notes.txt"]
+        );
+        assert!(staging.staged("e.json").is_err());
+    }
+}
