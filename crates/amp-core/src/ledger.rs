@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::checksum::Digest;
 use crate::disk::{At, DiskError, create_private_dir, sync_dir};
 use crate::hour::Hour;
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
+use crate::secret::Secret;
 use crate::stage::Staging;
 use crate::window::HourWindow;
 
@@ -45,6 +47,26 @@ pub struct Stamp {
     pub mtime: i64,
 }
 
+/// Whose hours they are: a short digest of the Export API's host and the API key. The same hour of another project, or asked with a wrong
+/// key or region, is another hour.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Source(String);
+
+impl Source {
+    /// The source that `api_key` opens at `host`. The key cannot be had back from it.
+    #[must_use]
+    pub fn new(host: &str, api_key: &Secret) -> Self {
+        let hash = Sha256::new().chain_update(host).chain_update([0]).chain_update(api_key.expose()).finalize();
+        Self(hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// As it stands in the ledger: twelve hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A line of `hours/DAY.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -56,6 +78,8 @@ pub enum HourRecord {
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
+        /// Of which project.
+        source: Source,
     },
     /// These files are whole and about to get their names.
     Staging {
@@ -71,6 +95,8 @@ pub enum HourRecord {
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
+        /// Of which project.
+        source: Source,
         /// When the export was asked for.
         requested_at: DateTime<Utc>,
         /// Those of the hours that were not yet settled then.
@@ -97,6 +123,8 @@ pub enum HourRecord {
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
+        /// Of which project.
+        source: Source,
         /// Why.
         error: String,
     },
@@ -250,7 +278,10 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
 }
 
 /// Appends lines in one write and waits until they are on disk. A last line that a crash cut short is closed first, so that it spoils no other.
-fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
+///
+/// # Errors
+/// When the disk refuses.
+pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
     let mut lines = Vec::new();
     for record in records {
         serde_json::to_writer(&mut lines, record).map_err(io::Error::from).at("write", path)?;
@@ -285,8 +316,11 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// Gives each record of a file to `take` and counts the lines that are none.
-fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
+/// Gives each record of a file to `take` and counts the lines that are none. A file that is missing has no records.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         file => file.at("open", path)?,
@@ -311,6 +345,18 @@ fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64
     Ok(damaged)
 }
 
+/// The hour of the window that the file's name tells. Without one, the file may hold events of any of them.
+fn hour_within(window: HourWindow, file: &FileRecord) -> Option<Hour> {
+    EventFileName::parse(&file.name).map(|name| name.hour).filter(|hour| window.contains(*hour))
+}
+
+/// The hours of the window of which none of its files holds an event.
+#[must_use]
+pub fn hours_without_files(window: HourWindow, files: &[FileRecord]) -> Vec<Hour> {
+    let named: Option<HashSet<Hour>> = files.iter().map(|file| hour_within(window, file)).collect();
+    named.map_or_else(Vec::new, |named| window.hours().filter(|hour| !named.contains(hour)).collect())
+}
+
 /// What became of an hour when it was last asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HourState<'a> {
@@ -332,7 +378,7 @@ pub enum HourState<'a> {
 /// What is known of the hours and files of a partition.
 #[derive(Debug, Default)]
 pub struct KnownHours {
-    hours: HashMap<Hour, Known>,
+    hours: HashMap<Hour, BTreeMap<Source, Known>>,
     digests: HashMap<String, Vec<FileRecord>>,
     splits: Vec<HourWindow>,
     damaged: u64,
@@ -345,14 +391,24 @@ enum Known {
     Fetched { settled: bool, files: Vec<FileRecord> },
 }
 
+impl Known {
+    fn state(&self) -> HourState<'_> {
+        match self {
+            Self::Unanswered => HourState::Unanswered,
+            Self::Failed(error) => HourState::Failed(error),
+            Self::Fetched { settled, files } => HourState::Fetched { settled: *settled, files },
+        }
+    }
+}
+
 impl KnownHours {
     fn take(&mut self, record: HourRecord) {
         match record {
-            HourRecord::Asked { window, .. } => {
-                self.hours.extend(window.hours().map(|hour| (hour, Known::Unanswered)));
+            HourRecord::Asked { window, source, .. } => {
+                window.hours().for_each(|hour| self.set(hour, &source, Known::Unanswered));
             }
-            HourRecord::Failed { window, error, .. } => {
-                self.hours.extend(window.hours().map(|hour| (hour, Known::Failed(error.clone()))));
+            HourRecord::Failed { window, source, error, .. } => {
+                window.hours().for_each(|hour| self.set(hour, &source, Known::Failed(error.clone())));
             }
             HourRecord::Split { window, .. } => self.splits.push(window),
             HourRecord::Staging { files, .. } => {
@@ -360,19 +416,17 @@ impl KnownHours {
                     self.digests.entry(file.name.clone()).or_default().push(file);
                 }
             }
-            HourRecord::Fetched { window, unsettled, files, .. } => {
+            HourRecord::Fetched { window, source, unsettled, files, .. } => {
                 let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
                 for file in &files {
-                    // A file that names no hour of the window may hold events of any of them.
-                    let named = EventFileName::parse(&file.name).map(|name| name.hour);
-                    match named.filter(|hour| window.contains(*hour)) {
+                    match hour_within(window, file) {
                         Some(hour) => by_hour.entry(hour).or_default().push(file.clone()),
                         None => window.hours().for_each(|hour| by_hour.entry(hour).or_default().push(file.clone())),
                     }
                 }
                 for hour in window.hours() {
                     let files = by_hour.remove(&hour).unwrap_or_default();
-                    self.hours.insert(hour, Known::Fetched { settled: !unsettled.contains(&hour), files });
+                    self.set(hour, &source, Known::Fetched { settled: !unsettled.contains(&hour), files });
                 }
                 // The files have their names now: what they replaced is gone.
                 for file in files {
@@ -382,15 +436,19 @@ impl KnownHours {
         }
     }
 
-    /// What became of `hour`.
+    fn set(&mut self, hour: Hour, source: &Source, known: Known) {
+        self.hours.entry(hour).or_default().insert(source.clone(), known);
+    }
+
+    /// What became of `hour` of `source`.
     #[must_use]
-    pub fn state(&self, hour: Hour) -> HourState<'_> {
-        match self.hours.get(&hour) {
-            None => HourState::NeverAsked,
-            Some(Known::Unanswered) => HourState::Unanswered,
-            Some(Known::Failed(error)) => HourState::Failed(error),
-            Some(Known::Fetched { settled, files }) => HourState::Fetched { settled: *settled, files },
-        }
+    pub fn state(&self, hour: Hour, source: &Source) -> HourState<'_> {
+        self.hours.get(&hour).and_then(|sources| sources.get(source)).map_or(HourState::NeverAsked, Known::state)
+    }
+
+    /// What became of `hour`, source by source.
+    pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&Source, HourState<'_>)> {
+        self.hours.get(&hour).into_iter().flatten().map(|(source, known)| (source, known.state()))
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
@@ -431,12 +489,24 @@ mod tests {
         FileRecord { name: name.into(), digest, lines: 1, stamp: Some(Stamp { inode: 7, mtime: -1 }) }
     }
 
+    fn source() -> Source {
+        Source::new("amplitude.com", &Secret::new("key".into()))
+    }
+
     fn at() -> DateTime<Utc> {
         DateTime::UNIX_EPOCH
     }
 
     fn fetched(window: HourWindow, unsettled: Vec<Hour>, files: Vec<FileRecord>) -> HourRecord {
-        HourRecord::Fetched { at: at(), window, requested_at: at(), unsettled, no_data: vec![], files }
+        HourRecord::Fetched {
+            at: at(),
+            window,
+            source: source(),
+            requested_at: at(),
+            unsettled,
+            no_data: vec![],
+            files,
+        }
     }
 
     fn ledger() -> (tempfile::TempDir, Ledger, NaiveDate) {
@@ -453,22 +523,40 @@ mod tests {
     fn an_hour_is_what_its_last_record_says() {
         let (_dir, ledger, day) = ledger();
         let all = window("2025-11-06T00", "2025-11-06T03");
-        ledger.note(day, &HourRecord::Asked { at: at(), window: all }).unwrap();
+        ledger.note(day, &HourRecord::Asked { at: at(), window: all, source: source() }).unwrap();
         let files = vec![file("1_2025-11-06_0#0.json", 1), file("odd.json", 2)];
         ledger
             .note(day, &fetched(window("2025-11-06T00", "2025-11-06T01"), vec![hour("2025-11-06T01")], files))
             .unwrap();
         let failed = window("2025-11-06T02", "2025-11-06T02");
-        ledger.note(day, &HourRecord::Failed { at: at(), window: failed, error: "HTTP 500".into() }).unwrap();
+        ledger
+            .note(day, &HourRecord::Failed { at: at(), window: failed, source: source(), error: "HTTP 500".into() })
+            .unwrap();
 
         let known = ledger.hours(Partition::Day(day)).unwrap();
-        let HourState::Fetched { settled: true, files } = known.state(hour("2025-11-06T00")) else { panic!() };
+        let HourState::Fetched { settled: true, files } = known.state(hour("2025-11-06T00"), &source()) else {
+            panic!()
+        };
         assert_eq!(names(files), ["1_2025-11-06_0#0.json", "odd.json"]);
-        let HourState::Fetched { settled: false, files } = known.state(hour("2025-11-06T01")) else { panic!() };
+        let HourState::Fetched { settled: false, files } = known.state(hour("2025-11-06T01"), &source()) else {
+            panic!()
+        };
         assert_eq!(names(files), ["odd.json"]);
-        assert_eq!(known.state(hour("2025-11-06T02")), HourState::Failed("HTTP 500"));
-        assert_eq!(known.state(hour("2025-11-06T03")), HourState::Unanswered);
-        assert_eq!(known.state(hour("2025-11-06T04")), HourState::NeverAsked);
+        assert_eq!(known.state(hour("2025-11-06T02"), &source()), HourState::Failed("HTTP 500"));
+        assert_eq!(known.state(hour("2025-11-06T03"), &source()), HourState::Unanswered);
+        assert_eq!(known.state(hour("2025-11-06T04"), &source()), HourState::NeverAsked);
+    }
+
+    #[test]
+    fn an_hour_of_another_project_is_another_hour_and_its_key_is_not_told() {
+        let (dir, ledger, day) = ledger();
+        let one = window("2025-11-06T00", "2025-11-06T00");
+        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
+        let known = ledger.hours(Partition::Day(day)).unwrap();
+        let other = Source::new("amplitude.com", &Secret::new("other key".into()));
+        assert_eq!(known.state(one.start(), &other), HourState::NeverAsked);
+        assert_eq!(known.states(one.start()).count(), 1);
+        assert!(!fs::read_to_string(dir.path().join(".amp/hours/2025-11-06.jsonl")).unwrap().contains("key\""));
     }
 
     #[test]
@@ -499,7 +587,7 @@ mod tests {
     fn a_torn_or_damaged_line_costs_itself_alone() {
         let (dir, ledger, day) = ledger();
         let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
-        let asked = |text| HourRecord::Asked { at: at(), window: window(text, text) };
+        let asked = |text| HourRecord::Asked { at: at(), window: window(text, text), source: source() };
         ledger.note(day, &asked("2025-11-06T00")).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.extend_from_slice(b"\xff\x00 not json\n\n{\"kind\":\"asked\",\"at\":\"2025-");
@@ -507,8 +595,8 @@ mod tests {
         ledger.note(day, &asked("2025-11-06T01")).unwrap();
         let known = ledger.hours(Partition::Day(day)).unwrap();
         assert_eq!(known.damaged(), 2);
-        assert_eq!(known.state(hour("2025-11-06T00")), HourState::Unanswered);
-        assert_eq!(known.state(hour("2025-11-06T01")), HourState::Unanswered);
+        assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
+        assert_eq!(known.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
     }
 
     #[test]

@@ -69,10 +69,8 @@ impl Staging {
         self.state_dir().join("partial")
     }
 
-    /// Held for the moment of publishing or deleting, so that no file is deleted that was replaced after it was looked at.
-    fn hold_names(&self) -> Result<File, DiskError> {
-        let path = self.state_dir().join("names.lock");
-        lock::hold(&path).at("lock", &path)
+    fn names_lock(&self) -> PathBuf {
+        self.state_dir().join("names.lock")
     }
 
     /// Holds off other runs of `program` on this directory.
@@ -124,7 +122,7 @@ impl Staging {
     /// # Errors
     /// When one cannot be renamed; those before it stay, they are whole.
     pub fn publish(&self, files: Vec<SealedFile>) -> Result<(), DiskError> {
-        let _names = self.hold_names()?;
+        let _names = hold_names(&self.names_lock())?;
         for SealedFile { temporary, record } in files {
             let path = self.root.join(&record.name);
             fs::rename(&temporary.path, &path).at("rename a finished file to", &path)?;
@@ -171,7 +169,7 @@ impl Staging {
     ///
     /// # Errors
     /// When it cannot be opened or is not a regular file.
-    pub fn staged(&self, name: &str) -> Result<Option<StagedFile<'_>>, DiskError> {
+    pub fn staged(&self, name: &str) -> Result<Option<StagedFile>, DiskError> {
         let path = self.root.join(name);
         // Without following links: what is uploaded must be what is deleted.
         let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -180,7 +178,7 @@ impl Staging {
             file => file.at("open", &path)?,
         };
         let metadata = file.metadata().at("look at", &path)?;
-        Ok(Some(StagedFile { staging: self, name: name.to_owned(), path, file, metadata }))
+        Ok(Some(StagedFile { names_lock: self.names_lock(), name: name.to_owned(), path, file, metadata }))
     }
 }
 
@@ -238,7 +236,12 @@ impl PartialFile {
 
 impl Write for PartialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        // With its path: whoever writes reads from another file at the same time.
+        let path = &self.temporary.path;
+        self.file.write(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, DiskError { action: "write", path: path.clone(), source: error }),
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -261,6 +264,11 @@ impl SealedFile {
     }
 }
 
+/// Held for the moment of publishing or deleting, so that no file is deleted that was replaced after it was looked at.
+fn hold_names(path: &Path) -> Result<File, DiskError> {
+    lock::hold(path).at("lock", path)
+}
+
 fn stamp(metadata: &Metadata) -> Stamp {
     Stamp {
         inode: metadata.ino(),
@@ -270,8 +278,8 @@ fn stamp(metadata: &Metadata) -> Stamp {
 
 /// A file under its final name, open for reading.
 #[derive(Debug)]
-pub struct StagedFile<'a> {
-    staging: &'a Staging,
+pub struct StagedFile {
+    names_lock: PathBuf,
     name: String,
     path: PathBuf,
     file: File,
@@ -287,7 +295,7 @@ pub enum Removal {
     Replaced,
 }
 
-impl StagedFile<'_> {
+impl StagedFile {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -322,7 +330,7 @@ impl StagedFile<'_> {
         if receipt.digest().bytes != self.metadata.len() {
             return Err(io::Error::other("the receipt is not this file's")).at("delete", &self.path);
         }
-        let _names = self.staging.hold_names()?;
+        let _names = hold_names(&self.names_lock)?;
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removal::Deleted),
             Err(error) => Err(error).at("look at", &self.path),

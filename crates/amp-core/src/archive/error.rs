@@ -100,10 +100,13 @@ impl ArchiveError {
 
     /// A failed read of a member's bytes, or a failed write of what came out.
     pub(super) fn of_member(error: io::Error, member: &str, path: &Path) -> Self {
-        if error.raw_os_error().is_some() {
-            return disk(error, path);
+        match error.downcast::<DiskError>() {
+            Ok(of_another_file) => of_another_file.into(),
+            Err(error) if error.raw_os_error().is_some() => disk(error, path),
+            Err(error) => {
+                Self::Member { member: member.to_owned(), problem: MemberProblem::Damaged(error.to_string()) }
+            }
         }
-        Self::Member { member: member.to_owned(), problem: MemberProblem::Damaged(error.to_string()) }
     }
 }
 

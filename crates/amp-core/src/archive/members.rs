@@ -9,6 +9,7 @@ use zip::read::ZipFile;
 use super::error::{ArchiveError, MemberProblem};
 use super::source::{ExportArchive, Positioned};
 use super::{Shared, inflate};
+use crate::disk::At;
 use crate::name::{MemberKind, MemberName};
 
 /// How deep a zip may lie within zips, the export itself not counted.
@@ -139,7 +140,8 @@ fn open_nested(member: &Member, shared: &Shared<'_>) -> Result<ExportArchive, Ar
                 return Ok(());
             }
             shared.account(filled as u64, filled as u64)?;
-            file.write_all(&buffer[..filled]).map_err(failed)?;
+            file.write_all(&buffer[..filled])
+                .at("unpack an archive within the archive to", shared.how.staging.root())?;
         }
     })?;
     ExportArchive::from_file(file, member.archive.path()).map_err(|error| match error {

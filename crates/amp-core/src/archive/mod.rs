@@ -5,10 +5,10 @@
 mod error;
 mod inflate;
 mod members;
+mod repeated;
 mod source;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -91,7 +91,7 @@ impl Shared<'_> {
     }
 }
 
-/// Unpacks every event file of the archive at `path`, checks all CRCs and lengths, and leaves the files whole and on disk.
+/// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk.
 ///
 /// # Errors
 /// [`ArchiveError`] for the first thing that is wrong. No file is left then.
@@ -153,12 +153,4 @@ fn without_repetitions(files: Vec<SealedFile>) -> Result<Vec<SealedFile>, Archiv
     let mut files: Vec<_> = by_name.into_values().collect();
     files.sort_unstable_by(|a, b| a.record().name.cmp(&b.record().name));
     Ok(files)
-}
-
-/// Whether the file at `path` is a whole archive as far as its directory tells, without reading the members.
-///
-/// # Errors
-/// As [`ExportArchive::open`].
-pub fn check_whole(path: &Path) -> Result<(), ArchiveError> {
-    ExportArchive::open(path).map(drop)
 }

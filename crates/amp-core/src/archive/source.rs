@@ -9,6 +9,7 @@ use std::sync::Arc;
 use zip::ZipArchive;
 
 use super::error::ArchiveError;
+use super::repeated;
 use crate::disk::At;
 
 /// An archive whose directory was read and checked: every member is listed, lies where the directory says and agrees with it.
@@ -28,13 +29,21 @@ impl ExportArchive {
         Self::from_file(File::open(path).at("open", path)?, path)
     }
 
-    /// Reads the archive in `file`; `path` names it in messages.
-    pub(super) fn from_file(file: File, path: &Path) -> Result<Self, ArchiveError> {
+    /// Reads the archive in `file`, which stays open, whatever becomes of its name; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_file(file: File, path: &Path) -> Result<Self, ArchiveError> {
         let bytes = file.metadata().at("look at", path)?.len();
         let failed = |error| ArchiveError::of_archive(error, path);
-        let mut zip = ZipArchive::new(Positioned { file: Arc::new(file), bytes, at: 0 }).map_err(failed)?;
+        let source = Positioned { file: Arc::new(file), bytes, at: 0 };
+        let mut zip = ZipArchive::new(source.clone()).map_err(failed)?;
         // One wrong bit in the directory can rename or drop a member; the local headers tell.
-        zip.validate_header_consistency().map_err(failed)?;
+        if zip.has_duplicate_names() {
+            repeated::check(&source, zip.central_directory_start(), zip.offset(), path)?;
+        } else {
+            zip.validate_header_consistency().map_err(failed)?;
+        }
         Ok(Self { zip, bytes, path: path.to_owned() })
     }
 

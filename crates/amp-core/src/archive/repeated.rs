@@ -1,0 +1,69 @@
+//! Members whose whole path stands twice in an archive's directory, of which the zip reader shows only the last.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::error::{ArchiveError, MemberProblem};
+use super::source::Positioned;
+
+/// Lengths and field offsets of the central and the local header (APPNOTE.TXT 4.3.12 and 4.3.7).
+const CENTRAL_BYTES: usize = 46;
+const LOCAL_BYTES: usize = 30;
+const CENTRAL_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
+const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
+
+/// CRC-32 and unpacked size of a member.
+type Content = (u32, u32);
+
+/// Checks that members with the same path have the same bytes, and that each is named alike in its own header.
+///
+/// `directory` is where the central directory starts, `base` what its offsets count from.
+pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path) -> Result<(), ArchiveError> {
+    let failed = |error: io::Error| ArchiveError::of_archive(error.into(), path);
+    let mut central = BufReader::new(source.clone());
+    central.seek(SeekFrom::Start(directory)).map_err(failed)?;
+    let mut contents: HashMap<Vec<u8>, Content> = HashMap::new();
+    loop {
+        let mut header = [0; CENTRAL_BYTES];
+        // What follows the last header is shorter than one.
+        central.read_exact(&mut header[..4]).map_err(failed)?;
+        if header[..4] != CENTRAL_SIGNATURE {
+            return Ok(());
+        }
+        central.read_exact(&mut header[4..]).map_err(failed)?;
+        let mut name = vec![0; usize::from(u16_at(&header, 28))];
+        central.read_exact(&mut name).map_err(failed)?;
+        central.seek_relative(i64::from(u16_at(&header, 30)) + i64::from(u16_at(&header, 32))).map_err(failed)?;
+        let refused = |problem| ArchiveError::Member { member: String::from_utf8_lossy(&name).into_owned(), problem };
+        let local = base.saturating_add(u64::from(u32_at(&header, 42)));
+        if local_name(source, local).map_err(failed)? != name {
+            return Err(refused(MemberProblem::Damaged("its own header has another name".to_owned())));
+        }
+        let content = (u32_at(&header, 16), u32_at(&header, 24));
+        if *contents.entry(name.clone()).or_insert(content) != content {
+            return Err(refused(MemberProblem::Collision));
+        }
+    }
+}
+
+fn local_name(source: &Positioned, at: u64) -> io::Result<Vec<u8>> {
+    let mut local = source.clone();
+    local.seek(SeekFrom::Start(at))?;
+    let mut header = [0; LOCAL_BYTES];
+    local.read_exact(&mut header)?;
+    if header[..4] != LOCAL_SIGNATURE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the directory points to no member"));
+    }
+    let mut name = vec![0; usize::from(u16_at(&header, 26))];
+    local.read_exact(&mut name)?;
+    Ok(name)
+}
+
+fn u16_at(header: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([header[at], header[at + 1]])
+}
+
+fn u32_at(header: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}

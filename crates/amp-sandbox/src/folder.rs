@@ -1,0 +1,53 @@
+//! The demo's folder: made fresh each time, and never anyone else's.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use crate::data::context;
+
+/// Says that the folder is the demo's, and holds its lock.
+const MARKER: &str = ".amp-sandbox-demo";
+
+/// Makes an empty folder, or empties the one of an earlier demo. It is ours while the file is open.
+pub(crate) fn fresh(folder: &Path) -> io::Result<File> {
+    let refuse = |why: &str| io::Error::other(format!("{} {why}; name another with --dir", folder.display()));
+    fs::create_dir_all(folder).map_err(context(format!("can't make {}", folder.display())))?;
+    let entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    let marker = folder.join(MARKER);
+    if !entries.is_empty() && !marker.exists() {
+        return Err(refuse("has contents that are not a demo's"));
+    }
+    let lock = File::create(&marker).map_err(context(format!("can't write to {}", folder.display())))?;
+    lock.try_lock().map_err(|_| refuse("is in use by another demo"))?;
+    for entry in entries.iter().filter(|entry| entry.file_name() != MARKER) {
+        empty(&entry.path(), entry.file_type()?.is_dir())?;
+    }
+    Ok(lock)
+}
+
+#[expect(clippy::disallowed_methods, reason = "only below a folder that carries the demo's mark")]
+fn empty(path: &Path, is_folder: bool) -> io::Result<()> {
+    if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_folder_or_an_earlier_demos_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("letter"), "dear").unwrap();
+        assert!(fresh(home.path()).is_err());
+        assert!(home.path().join("letter").exists());
+
+        let ours = home.path().join("demo");
+        let lock = fresh(&ours).unwrap();
+        fs::create_dir_all(ours.join("lake/b")).unwrap();
+        assert!(fresh(&ours).unwrap_err().to_string().contains("another demo"));
+        drop(lock);
+        let _lock = fresh(&ours).unwrap();
+        assert!(!ours.join("lake").exists());
+    }
+}

@@ -1,0 +1,113 @@
+//! Accepts connections on loopback and gives each a thread.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::exchange::{After, Exchange, Socket};
+
+type Handler = dyn Fn(&mut Exchange<'_>) -> io::Result<After> + Send + Sync;
+
+#[derive(Default)]
+struct Connections {
+    open: Mutex<HashMap<u64, Arc<TcpStream>>>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+/// A listening server; dropping it closes everything.
+pub(crate) struct Listener {
+    address: SocketAddr,
+    connections: Arc<Connections>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    pub(crate) fn start(
+        name: &str,
+        port: u16,
+        handler: impl Fn(&mut Exchange<'_>) -> io::Result<After> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let address = listener.local_addr()?;
+        let connections = Arc::new(Connections::default());
+        let shared = Arc::clone(&connections);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || accept(&listener, &shared, &(Arc::new(handler) as Arc<Handler>)))?;
+        Ok(Self { address, connections, thread: Some(thread) })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.connections.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits in accept.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let open = self.connections.lock();
+        for stream in open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let all_closed = |open: &mut HashMap<_, _>| !open.is_empty();
+        drop(self.connections.changed.wait_timeout_while(open, Duration::from_secs(5), all_closed));
+    }
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<TcpStream>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn accept(listener: &TcpListener, connections: &Arc<Connections>, handler: &Arc<Handler>) {
+    for (number, stream) in (0..).zip(listener.incoming()) {
+        if connections.stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let Ok(stream) = stream.map(Arc::new) else { continue };
+        connections.lock().insert(number, Arc::clone(&stream));
+        let (shared, handler) = (Arc::clone(connections), Arc::clone(handler));
+        let spawned = thread::Builder::new().spawn(move || {
+            // Whatever happens in there, the connection must not stay in the register.
+            let served = std::panic::AssertUnwindSafe(|| serve(&stream, &shared.stop, &handler));
+            let after = std::panic::catch_unwind(served).unwrap_or(After::Close);
+            drop(handler);
+            shared.lock().remove(&number);
+            if after == After::Reset {
+                let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            }
+            drop(stream);
+            shared.changed.notify_all();
+        });
+        if spawned.is_err() {
+            connections.lock().remove(&number);
+        }
+    }
+}
+
+/// Requests of one connection, one after the other.
+fn serve(stream: &Arc<TcpStream>, stop: &AtomicBool, handler: &Arc<Handler>) -> After {
+    let _ = stream.set_nodelay(true);
+    let mut reader = BufReader::with_capacity(256 * 1024, Socket(Arc::clone(stream)));
+    loop {
+        let Ok(Some(mut exchange)) = Exchange::read(stream, &mut reader, stop) else { return After::Close };
+        match handler(&mut exchange) {
+            Ok(After::KeepAlive) if !stop.load(Ordering::SeqCst) => {}
+            Ok(After::Reset) => return After::Reset,
+            _ => return After::Close,
+        }
+    }
+}

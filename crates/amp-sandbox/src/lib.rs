@@ -1,0 +1,38 @@
+//! Local doubles of the two ends of the pipeline: Amplitude's Export API and S3.
+//!
+//! Both servers listen on 127.0.0.1 only, run on threads of their own and stop when dropped, so a test needs no async
+//! runtime. Nothing here shares code with the programs it tests, so it can't repeat their mistakes.
+//!
+//! ```no_run
+//! use amp_sandbox::events::Dataset;
+//! use amp_sandbox::export::{ExportConfig, ExportServer};
+//! use amp_sandbox::s3::{S3Config, S3Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dataset = Dataset::new(7).parts_per_hour(2).events_per_part(50);
+//! let day = "2025-11-06".parse()?;
+//! let export = ExportServer::start(ExportConfig::new(dataset.clone()))?;
+//! let s3 = S3Server::start(S3Config::new("lake"))?;
+//! export.add_rule("req=1-2:status=503".parse()?); // the first two requests fail
+//! // … run the programs against export.base_url() and s3.endpoint_url() …
+//! assert_eq!(s3.objects("lake").len(), dataset.expected_files(day).len());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`time`] | [`time::Hour`], [`time::Window`]: UTC hours, inclusive windows |
+//! | [`events`] | [`events::Dataset`]: seeded events, generated per hour and part |
+//! | [`archive`] | zips and gzips made by hand, hostile ones included |
+//! | [`export`] | [`export::ExportServer`] and its fault script |
+//! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
+
+pub mod archive;
+pub mod events;
+pub mod export;
+mod http;
+mod random;
+pub mod s3;
+mod script;
+pub mod time;

@@ -1,0 +1,43 @@
+//! `amp-sandbox`: the doubles to play with, and the proof that the two programs do their job.
+
+mod data;
+mod demo;
+mod folder;
+mod out;
+mod proof;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A local Export API and a local S3, for trying out amp-extract and amp-load without an account
+#[derive(Parser)]
+#[command(name = "amp-sandbox", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run both servers until Ctrl-C and print the .env for them
+    Serve(serve::ServeArgs),
+    /// Run amp-extract and amp-load against both servers and prove that every event arrived
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Serve(args) => serve::run(&args).map(|()| true),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            out::complain(&format!("amp-sandbox: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Calls on one object.
+
+use std::fs::File;
+
+use chrono::{DateTime, Utc};
+
+use super::answer::{Reply, ReplyBody, Shown};
+use super::call::Call;
+use super::checksum::{Algorithm, Claim};
+use super::error::{Failure, S3Error};
+use super::payload;
+use super::receive::{etag, receive};
+use super::sigv4::Signed;
+use super::state::{Bucket, State};
+use super::store::{Description, Object};
+use crate::http::{Exchange, Head};
+
+const STORAGE_CLASSES: [&str; 8] = [
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "GLACIER_IR",
+];
+
+impl Description {
+    /// From the headers of PutObject or CreateMultipartUpload.
+    pub(super) fn of(head: &Head) -> Result<Self, S3Error> {
+        let header = |name: &str| head.header(name).map(str::to_owned);
+        let metadata = head.headers.iter().filter_map(|(name, value)| {
+            Some((name.to_ascii_lowercase().strip_prefix("x-amz-meta-")?.to_owned(), value.clone()))
+        });
+        let description = Self {
+            content_type: header("content-type"),
+            content_encoding: header("content-encoding").filter(|encoding| encoding != "aws-chunked"),
+            storage_class: header("x-amz-storage-class"),
+            sse: header("x-amz-server-side-encryption"),
+            kms_key_id: header("x-amz-server-side-encryption-aws-kms-key-id"),
+            tags: header("x-amz-tagging"),
+            metadata: metadata.collect(),
+        };
+        if description.storage_class.as_ref().is_some_and(|class| !STORAGE_CLASSES.contains(&class.as_str())) {
+            return Err(S3Error::new(400, "InvalidStorageClass", "The storage class you specified is not valid"));
+        }
+        if description.sse.as_ref().is_some_and(|sse| !["AES256", "aws:kms", "aws:kms:dsse"].contains(&sse.as_str())) {
+            let message = "The Encryption request you specified is not valid. Supported value: AES256/aws:kms.";
+            return Err(S3Error::new(400, "InvalidArgument", message));
+        }
+        Ok(description)
+    }
+
+    pub(super) fn encryption_headers(&self) -> Vec<(String, String)> {
+        let pairs = [
+            ("x-amz-server-side-encryption", &self.sse),
+            ("x-amz-server-side-encryption-aws-kms-key-id", &self.kms_key_id),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+    }
+}
+
+/// The conditions under which an object may be written.
+#[derive(Clone)]
+pub(super) struct Precondition {
+    none: bool,
+    etag: Option<String>,
+}
+
+impl Precondition {
+    pub(super) fn of(head: &Head) -> Result<Self, S3Error> {
+        let none = match head.header("if-none-match").map(|value| value.trim_matches('"')) {
+            None => false,
+            Some("*") => true,
+            Some(_) => {
+                let message = "A header you provided implies functionality that is not implemented: If-None-Match";
+                return Err(S3Error::new(501, "NotImplemented", message));
+            }
+        };
+        Ok(Self { none, etag: head.header("if-match").map(|etag| etag.trim_matches('"').to_owned()) })
+    }
+
+    pub(super) fn check(&self, bucket: &Bucket, key: &str) -> Result<(), S3Error> {
+        let failed =
+            || S3Error::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+        match (bucket.objects.get(key), &self.etag) {
+            (Some(_), _) if self.none => Err(failed()),
+            (Some(object), Some(etag)) if object.etag != *etag => Err(failed()),
+            (None, Some(_)) => Err(no_such_key()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn no_such_key() -> S3Error {
+    S3Error::new(404, "NoSuchKey", "The specified key does not exist.")
+}
+
+pub(super) fn key_fits(key: &str) -> Result<(), S3Error> {
+    if key.len() > 1024 {
+        return Err(S3Error::new(400, "KeyTooLongError", "Your key is too long"));
+    }
+    Ok(())
+}
+
+pub(super) fn put(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
+    key_fits(&call.key)?;
+    let precondition = Precondition::of(&exchange.head)?;
+    state.bucket(&call.bucket, |bucket| precondition.check(bucket, &call.key))??;
+    let description = Description::of(&exchange.head)?;
+    let claim = Claim::of(&exchange.head)?;
+    let received = receive(state, exchange, signed, call, claim, Algorithm::Crc64Nvme)?;
+    let etag = etag(state, &received.md5, "", description.sse.as_deref());
+    let path = state.disk.path(&call.bucket, &call.key);
+    let object = Object {
+        bytes: received.bytes,
+        etag: etag.clone(),
+        checksum: received.checksum,
+        description: description.clone(),
+        parts: None,
+        modified: Utc::now(),
+        path: path.clone(),
+    };
+    state.bucket(&call.bucket, |bucket| -> Result<(), Failure> {
+        // Another may have put the key while this body came.
+        precondition.check(bucket, &call.key)?;
+        state.disk.publish(received.file, &path)?;
+        bucket.objects.insert(call.key.clone(), object);
+        Ok(())
+    })??;
+    let shown = Shown::new(Some(etag), received.shown).distorted(call);
+    Ok(Reply::ok([shown.headers(), description.encryption_headers()].concat(), Vec::new()))
+}
+
+fn describe(call: &Call, head: &Head, object: &Object) -> Vec<(String, String)> {
+    let asked = head.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
+    let checksum = object.checksum.clone().filter(|_| asked);
+    let mut headers = Shown::new(Some(object.etag.clone()), checksum).distorted(call).headers();
+    let description = &object.description;
+    let mut add = |name: &str, value: Option<String>| headers.extend(value.map(|value| (name.to_owned(), value)));
+    add("Last-Modified", Some(http_date(object.modified)));
+    add("Content-Type", Some(description.content_type.clone().unwrap_or_else(|| "binary/octet-stream".into())));
+    add("Content-Encoding", description.content_encoding.clone());
+    add("x-amz-storage-class", description.storage_class.clone().filter(|class| class != "STANDARD"));
+    add("x-amz-tagging-count", description.tags.as_ref().map(|tags| tags.split('&').count().to_string()));
+    for (name, value) in &description.metadata {
+        add(&format!("x-amz-meta-{name}"), Some(value.clone()));
+    }
+    headers.extend(description.encryption_headers());
+    headers
+}
+
+fn http_date(moment: DateTime<Utc>) -> String {
+    moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn find(state: &State, call: &Call) -> Result<Object, S3Error> {
+    state.bucket(&call.bucket, |bucket| bucket.objects.get(&call.key).cloned())?.ok_or_else(no_such_key)
+}
+
+pub(super) fn head(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
+    payload::none(exchange, signed)?;
+    let object = find(state, call)?;
+    let mut headers = describe(call, &exchange.head, &object);
+    headers.push(("Content-Length".into(), object.bytes.to_string()));
+    Ok(Reply::ok(headers, Vec::new()))
+}
+
+pub(super) fn get(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
+    payload::none(exchange, signed)?;
+    let object = find(state, call)?;
+    let mut headers = describe(call, &exchange.head, &object);
+    headers.push(("Content-Length".into(), object.bytes.to_string()));
+    Ok(Reply { status: 200, headers, body: ReplyBody::File(File::open(&object.path)?) })
+}
+
+/// Deleting what isn't there is a success, as S3 has it.
+pub(super) fn delete(
+    state: &State,
+    exchange: &mut Exchange<'_>,
+    call: &Call,
+    signed: &Signed,
+) -> Result<Reply, Failure> {
+    payload::none(exchange, signed)?;
+    if let Some(object) = state.bucket(&call.bucket, |bucket| bucket.objects.remove(&call.key))? {
+        state.disk.remove(&object.path)?;
+    }
+    Ok(Reply { status: 204, ..Reply::ok(Vec::new(), Vec::new()) })
+}

@@ -1,0 +1,178 @@
+//! The server: its settings and what a test may ask of it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::rule::{S3Rule, Scripted};
+use super::sigv4::Signer;
+use super::state::{S3Request, State, lock};
+use super::store::{Disk, Object, ObjectInfo};
+use crate::http::Listener;
+
+/// How look-alikes of S3 differ from it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quirks {
+    /// `x-amz-checksum-*` is neither checked nor stored nor returned.
+    pub ignore_checksums: bool,
+    /// PutObject and UploadPart return the checksum as it was sent, unchecked; HeadObject has none.
+    pub echo_checksums: bool,
+    /// ETags that are visibly no MD5.
+    pub no_md5_etag: bool,
+    /// ETags that look like an MD5 and are not.
+    pub random_etag: bool,
+    /// A chunk-signed body is stored with its framing.
+    pub keep_chunk_framing: bool,
+    /// 403 for HeadObject.
+    pub head_object_denied: bool,
+    /// 403 for HeadBucket, ListObjectsV2 and ListMultipartUploads: a role that may only put.
+    pub list_denied: bool,
+}
+
+/// How the server behaves when nothing goes wrong.
+#[derive(Debug, Clone)]
+pub struct S3Config {
+    /// The access key id that may sign.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+    /// The buckets that exist.
+    pub buckets: Vec<String>,
+    /// The region that signatures must be for.
+    pub region: String,
+    /// 0 for any free port.
+    pub port: u16,
+    /// Objects are files below this folder, `BUCKET/KEY`; without one, below a temporary folder.
+    pub root: Option<PathBuf>,
+    /// Differences from S3.
+    pub quirks: Quirks,
+}
+
+impl S3Config {
+    /// One bucket in us-east-1, keys `SANDBOXACCESSKEY` and `sandbox/secret+key`, a free port.
+    pub fn new(bucket: &str) -> Self {
+        Self {
+            access_key: "SANDBOXACCESSKEY".into(),
+            secret_key: "sandbox/secret+key".into(),
+            buckets: vec![bucket.to_owned()],
+            region: "us-east-1".into(),
+            port: 0,
+            root: None,
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+/// A running server; it stops when dropped.
+pub struct S3Server {
+    // First, so that the connections end before what they use.
+    listener: Listener,
+    state: Arc<State>,
+    config: S3Config,
+}
+
+impl S3Server {
+    /// Listens on 127.0.0.1. Files already below the folder are objects.
+    pub fn start(config: S3Config) -> io::Result<Self> {
+        let signer = Signer {
+            access_key: config.access_key.clone(),
+            secret_key: config.secret_key.clone(),
+            region: config.region.clone(),
+        };
+        let disk = Disk::open(config.root.clone())?;
+        let state = Arc::new(State::new(disk, config.quirks, signer, &config.buckets)?);
+        let shared = Arc::clone(&state);
+        let listener = Listener::start("s3", config.port, move |exchange| super::answer::answer(&shared, exchange))?;
+        Ok(Self { listener, state, config })
+    }
+
+    /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL_S3`.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.listener.address())
+    }
+
+    /// The settings it was started with.
+    pub fn config(&self) -> &S3Config {
+        &self.config
+    }
+
+    /// The environment that leads amp-load to a bucket here.
+    pub fn env(&self, bucket: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_BUCKET_NAME", bucket.to_owned()),
+            ("AWS_ACCESS_KEY", self.config.access_key.clone()),
+            ("AWS_SECRET_KEY", self.config.secret_key.clone()),
+            ("AWS_REGION", self.config.region.clone()),
+            ("AWS_ENDPOINT_URL_S3", self.endpoint_url()),
+        ]
+    }
+
+    /// The bucket's objects in the order of keys; none if there is no such bucket.
+    pub fn objects(&self, bucket: &str) -> Vec<ObjectInfo> {
+        let all = self.state.bucket(bucket, |b| b.objects.iter().map(|(key, o)| ObjectInfo::of(key, o)).collect());
+        all.unwrap_or_default()
+    }
+
+    /// One object.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<ObjectInfo> {
+        self.state.bucket(bucket, |b| b.objects.get(key).map(|object| ObjectInfo::of(key, object))).ok().flatten()
+    }
+
+    /// The bytes of one object.
+    pub fn object_bytes(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.object(bucket, key)?.path).ok()
+    }
+
+    /// Puts an object without a request.
+    pub fn put_object_directly(&self, bucket: &str, key: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.state.disk.temporary()?;
+        file.write_all(bytes)?;
+        let path = self.state.disk.path(bucket, key);
+        let mut object = Object::of_file(file.path().to_owned())?;
+        object.path.clone_from(&path);
+        let put = |b: &mut super::state::Bucket| {
+            self.state.disk.publish(file, &path)?;
+            b.objects.insert(key.to_owned(), object);
+            Ok(())
+        };
+        self.state.bucket(bucket, put).map_err(|error| io::Error::other(error.message))?
+    }
+
+    /// Deletes an object without a request; says whether there was one.
+    pub fn delete_object_directly(&self, bucket: &str, key: &str) -> bool {
+        let removed = self.state.bucket(bucket, |b| b.objects.remove(key)).ok().flatten();
+        removed.is_some_and(|object| self.state.disk.remove(&object.path).is_ok())
+    }
+
+    /// Key and upload id of each multipart upload that was neither completed nor aborted.
+    pub fn open_uploads(&self, bucket: &str) -> Vec<(String, String)> {
+        self.state.bucket(bucket, |b| b.uploads.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Everything asked so far, in order.
+    pub fn requests(&self) -> Vec<S3Request> {
+        self.state.requests()
+    }
+
+    /// The most requests that were being answered at one time.
+    pub fn max_in_flight(&self) -> usize {
+        self.state.most_in_flight()
+    }
+
+    /// Adds a rule after those there are; its count starts now.
+    pub fn add_rule(&self, rule: S3Rule) {
+        lock(&self.state.rules).push(Scripted::new(rule));
+    }
+
+    /// No faults from now on.
+    pub fn clear_rules(&self) {
+        lock(&self.state.rules).clear();
+    }
+
+    /// Accepts these keys only from now on, as when credentials are rotated.
+    pub fn set_credentials(&self, access_key: &str, secret_key: &str) {
+        let mut signer = lock(&self.state.signer);
+        access_key.clone_into(&mut signer.access_key);
+        secret_key.clone_into(&mut signer.secret_key);
+    }
+}

@@ -1,0 +1,51 @@
+//! Both servers, until Ctrl-C.
+
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+
+use amp_sandbox::export::{ExportConfig, ExportServer};
+use amp_sandbox::s3::{S3Config, S3Server};
+use amp_sandbox::time::Window;
+use chrono::NaiveDate;
+use clap::Args;
+
+use crate::data::{BUCKET, DataArgs, context, dotenv};
+use crate::out::{complain, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Port of the Export API [default: any free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    export_port: u16,
+    /// Port of S3 [default: any free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    s3_port: u16,
+    /// Folder of the objects
+    #[arg(long, value_name = "DIR", default_value = "lake")]
+    lake: PathBuf,
+    /// The only day that has data [default: every day up to now]
+    #[arg(long, value_name = "DATE")]
+    date: Option<NaiveDate>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
+    let dataset = args.data.dataset();
+    let dataset = match args.date {
+        Some(date) => dataset.only(Window::day(date)),
+        None => dataset,
+    };
+    let config = ExportConfig { port: args.export_port, bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset) };
+    let export = ExportServer::start(config).map_err(context("the Export API can't listen"))?;
+    let root = Some(args.lake.clone());
+    let config = S3Config { port: args.s3_port, root, ..S3Config::new(BUCKET) };
+    let s3 = S3Server::start(config).map_err(context(format!("S3 can't serve {}", args.lake.display())))?;
+    args.data.add_faults(&export, &s3);
+    say(dotenv(&export, &s3).trim_end());
+    complain(&format!("Serving; objects are files in {}/{BUCKET}. Ctrl-C stops.", args.lake.display()));
+    loop {
+        thread::park();
+    }
+}

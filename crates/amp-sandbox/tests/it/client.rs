@@ -1,0 +1,86 @@
+//! The smallest HTTP client: one request, one connection, everything read to its end.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+pub(crate) fn request(
+    base_url: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    request_within(Duration::from_secs(20), base_url, method, target, headers, body)
+}
+
+/// Gives up when no byte came for so long.
+pub(crate) fn request_within(
+    patience: Duration,
+    base_url: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    let host = base_url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(patience))?;
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw)?;
+    parse(&raw, method)
+}
+
+fn parse(raw: &[u8], method: &str) -> io::Result<Response> {
+    let end = raw.windows(4).position(|w| w == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let head = String::from_utf8_lossy(&raw[..end]).into_owned();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: Vec<(String, String)> =
+        lines.map(|line| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap()).collect();
+    let mut response = Response { status, headers, body: raw[end + 4..].to_vec() };
+    if response.header("transfer-encoding") == Some("chunked") {
+        response.body = unchunk(&response.body)?;
+    } else if let Some(length) = response.header("content-length").filter(|_| method != "HEAD")
+        && response.body.len() != length.parse::<usize>().unwrap()
+    {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(response)
+}
+
+fn unchunk(mut raw: &[u8]) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = raw.windows(2).position(|w| w == b"\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        let size = usize::from_str_radix(std::str::from_utf8(&raw[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return Ok(body);
+        }
+        body.extend_from_slice(raw.get(end + 2..end + 2 + size).ok_or(io::ErrorKind::UnexpectedEof)?);
+        raw = &raw[end + 4 + size..];
+    }
+}

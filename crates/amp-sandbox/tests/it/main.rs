@@ -1,0 +1,11 @@
+//! The two servers, asked over the wire by a client that shares no code with them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end at any line")]
+
+mod client;
+mod export;
+mod s3_faults;
+mod s3_multipart;
+mod s3_strict;
+mod signer;
+mod zips;
