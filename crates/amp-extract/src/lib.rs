@@ -1,1 +1,83 @@
-//! placeholder
+//! Exports raw events from Amplitude's Export API, day by day, into `extracted_data/`.
+//!
+//! [`run`] is the door: it plans which hours to ask for ([`plan`]), fetches and unpacks them ([`pipeline`]) and says what came of it ([`Summary`]).
+
+mod args;
+pub mod downloads;
+pub mod export;
+pub mod pipeline;
+pub mod plan;
+mod settings;
+mod summary;
+
+use amp_cli::Session;
+use amp_core::ledger::Ledger;
+use amp_core::lock::{LockError, RunLock};
+use amp_core::stage::Staging;
+use anyhow::Context;
+
+pub use args::Args;
+use downloads::Downloads;
+use export::ExportClient;
+use pipeline::Pipeline;
+use plan::Plan;
+pub use settings::Settings;
+pub use summary::{Failure, Hours, Summary, Trouble};
+
+/// Does what `settings` ask and says what came of it. Never panics; every failure is in the summary.
+pub async fn run(settings: Settings, session: &Session) -> Summary {
+    let mut summary = Summary::new(settings.window, session.common.dry_run);
+    if let Err(trouble) = attempt(settings, session, &mut summary).await {
+        summary.stopped_by(trouble);
+    }
+    summary.conclude();
+    summary.seconds = session.seconds();
+    tracing::info!("{}", summary.line());
+    summary
+}
+
+async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -> Result<(), Trouble> {
+    let Some(window) = settings.window else {
+        tracing::warn!("this shard of the window has no hours that have begun: nothing to do");
+        return Ok(());
+    };
+    if settings.cut {
+        tracing::warn!("the window reaches into the future: cut at {}, the hour that is running", window.end());
+    }
+    let common = &session.common;
+    if common.dry_run {
+        let staging = Staging::at(&common.extracted_dir);
+        let ledger = Ledger::of(&staging);
+        let plan = Plan::make(window, &settings, session.started, &staging, &ledger).map_err(unusable)?;
+        plan.tell();
+        summary.planned(&plan);
+        return Ok(());
+    }
+    let staging = Staging::open(&common.extracted_dir).map_err(unusable)?;
+    let _lock = lock(&staging)?;
+    let ledger = Ledger::of(&staging);
+    let downloads = Downloads::open(&settings.download_dir).map_err(unusable)?;
+    let swept = staging.sweep().map_err(unusable)? + downloads.sweep().map_err(unusable)?;
+    if swept > 0 {
+        tracing::info!("deleted {swept} partial files that an earlier run left");
+    }
+    let plan = Plan::make(window, &settings, session.started, &staging, &ledger).map_err(unusable)?;
+    plan.tell();
+    plan.note(&ledger, &settings.source(), session.started).map_err(unusable)?;
+    summary.planned(&plan);
+    let client = ExportClient::new(&settings, common.read_timeout)
+        .context("cannot set up the HTTP client")
+        .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
+    Pipeline::new(&settings, session, staging, ledger, downloads, client).run(plan.requests, summary).await
+}
+
+fn unusable(error: amp_core::disk::DiskError) -> Trouble {
+    Trouble::Unusable(error.to_string())
+}
+
+fn lock(staging: &Staging) -> Result<RunLock, Trouble> {
+    staging.lock("extract").map_err(|error| match error {
+        LockError::Held(_) => Trouble::Busy(error.to_string()),
+        LockError::Io(..) => Trouble::Unusable(error.to_string()),
+    })
+}

@@ -1,0 +1,79 @@
+//! The command line as typed.
+
+use amp_cli::{CommonArgs, EXIT_CODES};
+use clap::Parser;
+
+const EXAMPLES: &str = "\
+Examples:
+  amp-extract                                    yesterday, and what earlier runs missed
+  amp-extract --date 2025-11-06                  one day
+  amp-extract --start 2025-11-01 --end 2025-11-06T05
+  amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
+  amp-extract --dry-run                          what would be requested";
+
+/// Exports raw events from Amplitude into extracted_data/, whole hours of UTC at a time.
+///
+/// Without a window: yesterday, 00 to 23 UTC, and those hours of the last days that an earlier run asked for and did not get.
+/// The keys are read from AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; never from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "amp-extract", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Args {
+    /// One day of UTC, 00 to 23
+    #[arg(long, value_name = "DAY", help_heading = "Window")]
+    pub date: Option<String>,
+    /// First hour: 2025-11-06 (its hour 00), 2025-11-06T05 or 20251106T05
+    #[arg(long, value_name = "HOUR", help_heading = "Window")]
+    pub start: Option<String>,
+    /// Last hour, included: 2025-11-06 (its hour 23), 2025-11-06T05 or 20251106T05
+    #[arg(long, value_name = "HOUR", help_heading = "Window")]
+    pub end: Option<String>,
+    /// So many days (3d) or weeks (2w) up to yesterday, or hours (12h) up to the last settled one
+    #[arg(long, value_name = "SPAN", help_heading = "Window")]
+    pub last: Option<String>,
+    /// The I-th of N contiguous slices of the window, counted from 1
+    #[arg(long, value_name = "I/N", help_heading = "Window")]
+    pub shard: Option<String>,
+    /// Days in which the call without a window repairs what earlier runs missed; 0: none [default: 7]
+    #[arg(long, value_name = "N", help_heading = "Window")]
+    pub repair_days: Option<String>,
+    /// Fetch hours again that are done, and do not use archives that are there
+    #[arg(long, help_heading = "Window")]
+    pub force: bool,
+
+    /// Data residency: eu or us [env: AMP_REGION] [default: eu]
+    #[arg(long, value_name = "REGION", help_heading = "Network")]
+    pub region: Option<String>,
+    /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
+    #[arg(long, value_name = "URL", help_heading = "Network")]
+    pub base_url: Option<String>,
+
+    /// Directory of downloads [env: AMP_DOWNLOAD_DIR] [default: downloaded_data]
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub download_dir: Option<String>,
+    /// Keep the archives when their files are staged
+    #[arg(long, help_heading = "Directories")]
+    pub keep_archives: bool,
+
+    /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
+    #[arg(long, value_name = "FORMAT", help_heading = "Unpacking")]
+    pub format: Option<String>,
+    /// Members unpacked at the same time [env: AMP_CONCURRENCY] [default: the number of cores, at most 8]
+    #[arg(long, value_name = "N", help_heading = "Unpacking")]
+    pub concurrency: Option<String>,
+    /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]
+    #[arg(long, value_name = "BYTES", help_heading = "Unpacking")]
+    pub max_unpacked: Option<String>,
+    /// Most times its own size that an archive may unpack to [default: 250]
+    #[arg(long, value_name = "N", help_heading = "Unpacking")]
+    pub max_ratio: Option<String>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its fields say it")]
+    pub common: CommonArgs,
+}
+
+impl AsRef<CommonArgs> for Args {
+    fn as_ref(&self) -> &CommonArgs {
+        &self.common
+    }
+}

@@ -1,0 +1,217 @@
+//! `downloaded_data/`: archives while they are needed. The only module that renames or deletes there.
+#![expect(clippy::disallowed_methods, reason = "the one module that renames and deletes here")]
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use amp_core::disk::{At, DiskError, create_private_dir, create_private_file};
+use amp_core::ledger::Source;
+use amp_core::window::HourWindow;
+use chrono::{DateTime, Utc};
+
+/// What distinguishes a download in flight from a whole archive.
+const IN_FLIGHT: &str = ".zip.part-";
+
+/// The directory of downloads.
+#[derive(Debug)]
+pub struct Downloads {
+    dir: PathBuf,
+}
+
+/// The extended attribute that tells whose archive it is: the directory may be shared by runs for several projects.
+const SOURCE_ATTRIBUTE: &str = "user.amp.source";
+
+/// A whole archive.
+#[derive(Debug)]
+pub struct Archive {
+    /// Its bytes; the name may be taken over by another run.
+    pub file: File,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// When it was asked for; kept as the file's modification time, so that it outlives the run.
+    pub requested_at: DateTime<Utc>,
+}
+
+impl Downloads {
+    /// Opens the directory, making it if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, DiskError> {
+        create_private_dir(dir)?;
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Deletes downloads that killed runs left in flight; those of living runs are locked and stay.
+    ///
+    /// # Errors
+    /// When one cannot be deleted.
+    pub fn sweep(&self) -> Result<usize, DiskError> {
+        let mut swept = 0;
+        for entry in fs::read_dir(&self.dir).at("read", &self.dir)? {
+            let path = entry.at("read", &self.dir)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with("amplitude_") || !name.contains(IN_FLIGHT) {
+                continue;
+            }
+            // Gone or locked: another run's.
+            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+                fs::remove_file(&path).at("delete", &path)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn path(&self, window: HourWindow) -> PathBuf {
+        self.dir.join(format!("amplitude_{}_{}.zip", window.start().compact(), window.end().compact()))
+    }
+
+    /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project.
+    #[must_use]
+    pub fn left(&self, window: HourWindow, source: &Source) -> Option<Archive> {
+        let path = self.path(window);
+        let file = File::open(&path).ok()?;
+        let requested_at = file.metadata().and_then(|found| found.modified()).ok()?.into();
+        let mut whose = [0; 64];
+        // A file system without attributes, or an archive copied here by hand, tells nothing.
+        let is_ours = match rustix::fs::fgetxattr(&file, SOURCE_ATTRIBUTE, &mut whose) {
+            Ok(length) => whose.get(..length) == Some(source.as_str().as_bytes()),
+            Err(_) => true,
+        };
+        (is_ours && requested_at >= window.end().settled_at()).then_some(Archive { file, path, requested_at })
+    }
+
+    /// Begins a download of `window`.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn begin(&self, window: HourWindow, source: &Source) -> Result<InFlight, DiskError> {
+        let whole = self.path(window);
+        let stem = whole.with_extension("").display().to_string();
+        let path = PathBuf::from(format!("{stem}{IN_FLIGHT}{}", std::process::id()));
+        // A run before the last reboot may have had this process's number.
+        remove_if_there(&path)?;
+        let file = create_private_file(&path)?;
+        file.try_lock().map_err(io::Error::from).at("lock", &path)?;
+        // Some file systems have no attributes; then it is nobody's.
+        rustix::fs::fsetxattr(&file, SOURCE_ATTRIBUTE, source.as_str().as_bytes(), rustix::fs::XattrFlags::empty())
+            .ok();
+        Ok(InFlight { file, path, whole })
+    }
+
+    /// Deletes an archive that is no longer needed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn discard(&self, archive: &Path) -> Result<(), DiskError> {
+        remove_if_there(archive)
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("delete", path),
+    }
+}
+
+/// A download in flight; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct InFlight {
+    file: File,
+    path: PathBuf,
+    whole: PathBuf,
+}
+
+impl InFlight {
+    /// Takes in the next bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all(bytes).at("write", &self.path)
+    }
+
+    /// The bytes so far and where they lie.
+    ///
+    /// # Errors
+    /// When the handle cannot be doubled.
+    pub fn look(&self) -> Result<(File, PathBuf), DiskError> {
+        Ok((self.file.try_clone().at("open", &self.path)?, self.path.clone()))
+    }
+
+    /// Gives the download, which was seen to be whole, its final name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(self, requested_at: DateTime<Utc>) -> Result<Archive, DiskError> {
+        self.file.set_modified(requested_at.into()).at("date", &self.path)?;
+        fs::rename(&self.path, &self.whole).at("rename a finished download to", &self.whole)?;
+        let file = self.file.try_clone().at("open", &self.path)?;
+        Ok(Archive { file, path: self.whole.clone(), requested_at })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // After a rename there is nothing under this name; what cannot be deleted is swept by the next run.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use amp_core::hour::Hour;
+
+    fn window() -> HourWindow {
+        HourWindow::single(Hour::parse("2025-11-06T04").unwrap())
+    }
+
+    fn source(key: &str) -> Source {
+        Source::new("amplitude.com", &amp_core::secret::Secret::new(key.to_owned()))
+    }
+
+    fn count(dir: &Path) -> usize {
+        fs::read_dir(dir).unwrap().count()
+    }
+
+    #[test]
+    fn a_download_that_is_given_up_leaves_nothing_and_a_finished_one_its_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(dir.path()).unwrap();
+        drop(downloads.begin(window(), &source("a")).unwrap());
+        assert_eq!(count(dir.path()), 0);
+        let mut flight = downloads.begin(window(), &source("a")).unwrap();
+        flight.write(b"zip").unwrap();
+        let archive = flight.finish(window().end().settled_at()).unwrap();
+        assert_eq!(archive.path.file_name().unwrap(), "amplitude_20251106T04_20251106T04.zip");
+        assert_eq!(downloads.left(window(), &source("a")).unwrap().path, archive.path);
+        assert!(downloads.left(window(), &source("b")).is_none(), "another project's archive");
+        downloads.discard(&archive.path).unwrap();
+        assert_eq!(count(dir.path()), 0);
+    }
+
+    #[test]
+    fn an_archive_asked_for_before_its_hours_were_settled_is_not_used_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(dir.path()).unwrap();
+        let early = window().end().settled_at() - chrono::TimeDelta::seconds(1);
+        downloads.begin(window(), &source("a")).unwrap().finish(early).unwrap();
+        assert!(downloads.left(window(), &source("a")).is_none());
+    }
+
+    #[test]
+    fn only_downloads_of_dead_runs_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(dir.path()).unwrap();
+        let alive = downloads.begin(window(), &source("a")).unwrap();
+        fs::write(dir.path().join("amplitude_20251106T04_20251106T04.zip.part-1"), "dead").unwrap();
+        fs::write(dir.path().join("mine.zip.part-1"), "not ours").unwrap();
+        assert_eq!(downloads.sweep().unwrap(), 1);
+        assert!(alive.path.exists());
+        assert_eq!(count(dir.path()), 2);
+    }
+}

@@ -1,0 +1,12 @@
+//! `amp-extract`: raw events out of Amplitude, into `extracted_data/`.
+
+use std::process::ExitCode;
+
+use amp_cli::{Program, launch};
+use amp_extract::{Args, Settings, run};
+
+fn main() -> ExitCode {
+    let program =
+        Program { name: env!("CARGO_BIN_NAME"), version: env!("CARGO_PKG_VERSION"), log_prefix: "log_amplitude_" };
+    launch::<Args, _, _>(program, Settings::resolve, run)
+}

@@ -1,0 +1,409 @@
+//! From a window to files in `extracted_data/`: download, check, unpack, publish, note.
+//!
+//! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use amp_cli::{Session, human_bytes};
+use amp_core::archive::{self, ArchiveError, ExportArchive, Limit, Limits, Unpacking};
+use amp_core::disk::{DiskError, free_bytes};
+use amp_core::hour::Hour;
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Source, hours_without_files};
+use amp_core::name::EventFileName;
+use amp_core::retry::Verdict;
+use amp_core::stage::Staging;
+use amp_core::window::{HourWindow, runs};
+use chrono::{DateTime, Utc};
+use tokio::sync;
+
+use crate::downloads::{Archive, Downloads};
+use crate::export::{ExportClient, ExportError, transport};
+use crate::settings::Settings;
+use crate::summary::{Summary, Trouble};
+
+/// Why a window was not got.
+#[derive(Debug, thiserror::Error)]
+enum WindowError {
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error("{window}: {error}{hint}")]
+    Archive { window: HourWindow, error: ArchiveError, hint: String },
+    #[error("{0}: {1}")]
+    Disk(HourWindow, DiskError),
+    #[error("{0}: an internal error while unpacking; the log has more, please report it")]
+    Internal(HourWindow),
+    #[error("stopped")]
+    Stopped,
+}
+
+impl WindowError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Export(error) => error.verdict(),
+            Self::Archive { error, .. } if error.is_damage() => Verdict::TRANSIENT,
+            _ => Verdict::Permanent,
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Export(error) => error.status(),
+            _ => None,
+        }
+    }
+}
+
+/// What came of a window.
+struct Got {
+    files: Vec<FileRecord>,
+    unsettled: Vec<Hour>,
+    no_data: Vec<Hour>,
+}
+
+/// Fetches windows and stages what comes.
+pub struct Pipeline<'a> {
+    settings: &'a Settings,
+    session: &'a Session,
+    source: Source,
+    staging: Arc<Staging>,
+    ledger: Ledger,
+    downloads: Downloads,
+    client: ExportClient,
+    download_turn: sync::Mutex<()>,
+    unpack_turn: sync::Mutex<()>,
+    refused: AtomicBool,
+    tally: Mutex<Summary>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A pipeline for a run that holds amp-extract's lock on `staging`.
+    #[must_use]
+    pub fn new(
+        settings: &'a Settings,
+        session: &'a Session,
+        staging: Staging,
+        ledger: Ledger,
+        downloads: Downloads,
+        client: ExportClient,
+    ) -> Self {
+        Self {
+            settings,
+            session,
+            source: settings.source(),
+            staging: Arc::new(staging),
+            ledger,
+            downloads,
+            client,
+            download_turn: sync::Mutex::default(),
+            unpack_turn: sync::Mutex::default(),
+            refused: AtomicBool::new(false),
+            tally: Mutex::new(Summary::new(None, false)),
+        }
+    }
+
+    /// Fetches each of `requests`, whatever becomes of the others, and adds what came of them to `summary`.
+    ///
+    /// # Errors
+    /// [`Trouble`] when Amplitude refused us or the run was stopped; what was staged by then stays.
+    pub async fn run(self, requests: Vec<HourWindow>, summary: &mut Summary) -> Result<(), Trouble> {
+        std::mem::swap(&mut *self.tally(), summary);
+        let queue = Mutex::new(VecDeque::from(requests));
+        let next = || locked(&queue).pop_front();
+        let lane = || async {
+            while !self.is_ending() {
+                let Some(window) = next() else { break };
+                self.window(window).await;
+            }
+        };
+        tokio::join!(lane(), lane());
+        std::mem::swap(&mut *self.tally(), summary);
+        if self.refused.load(Ordering::Relaxed) {
+            return Err(Trouble::Refused);
+        }
+        let unfinished = summary.hours.unaccounted() > 0;
+        if self.session.stop.is_requested() && unfinished { Err(Trouble::Interrupted) } else { Ok(()) }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Summary> {
+        locked(&self.tally)
+    }
+
+    fn is_ending(&self) -> bool {
+        self.session.stop.is_requested() || self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Fetches `window`, or its halves if it is too large, and notes what came of it.
+    fn window(&self, window: HourWindow) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move {
+            let error = match self.tries(window).await {
+                Ok(got) => return self.got(window, &got),
+                Err(WindowError::Stopped) => return,
+                Err(error) => error,
+            };
+            match (error.verdict(), window.halves()) {
+                (Verdict::NoData, _) => self.empty(window, &error),
+                (Verdict::TooLarge | Verdict::Transient { then_split: true, .. }, Some((first, second))) => {
+                    tracing::warn!("{error}; split into {first} and {second}");
+                    self.tally().splits += 1;
+                    let status = error.status().unwrap_or_default();
+                    self.note(window, &HourRecord::Split { at: Utc::now(), window, status });
+                    self.window(first).await;
+                    if !self.is_ending() {
+                        self.window(second).await;
+                    }
+                }
+                (verdict, _) => self.failed(window, &error, &verdict),
+            }
+        })
+    }
+
+    /// Tries until it goes, or the retries are used up, or it cannot go.
+    async fn tries(&self, window: HourWindow) -> Result<Got, WindowError> {
+        let mut retry = 0;
+        let mut may_reuse = !self.settings.force;
+        loop {
+            let (error, from_disk) = match self.obtain(window, may_reuse).await {
+                Ok((archive, from_disk)) => match self.unpack(window, archive).await {
+                    Ok(got) => return Ok(got),
+                    Err(error) => (error, from_disk),
+                },
+                Err(error) => (error, false),
+            };
+            let verdict = error.verdict();
+            if from_disk && verdict == Verdict::TRANSIENT {
+                tracing::warn!("{error}; the archive was left by an earlier run, downloading it anew");
+                may_reuse = false;
+                continue;
+            }
+            let Some(wait) = self.session.common.retry.wait(retry, &verdict, fastrand::f64()) else {
+                return Err(error);
+            };
+            retry += 1;
+            self.tally().retries += 1;
+            let most = self.session.common.retry.max_retries;
+            tracing::warn!("{error}; retry {retry} of {most} in {:.1} s", wait.as_secs_f64());
+            self.session.stop.unless_requested(tokio::time::sleep(wait)).await.ok_or(WindowError::Stopped)?;
+            if self.is_ending() {
+                return Err(WindowError::Stopped);
+            }
+        }
+    }
+
+    /// A whole archive of `window`, and whether an earlier run left it, which is taken only if it `may_reuse` it.
+    async fn obtain(&self, window: HourWindow, may_reuse: bool) -> Result<(Archive, bool), WindowError> {
+        let _turn = self.download_turn.lock().await;
+        if self.is_ending() {
+            return Err(WindowError::Stopped);
+        }
+        if let Some(archive) = self.downloads.left(window, &self.source).filter(|_| may_reuse) {
+            tracing::info!("{window}: using {}, left by an earlier run", archive.path.display());
+            return Ok((archive, true));
+        }
+        let (requested_at, began) = (Utc::now(), Instant::now());
+        self.tally().requests += 1;
+        let stop = &self.session.stop;
+        let mut response = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)??;
+        let content_type =
+            response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let meter = self.session.progress.begin(&format!("downloading {window}"), response.content_length());
+        let mut flight =
+            self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
+        let mut bytes = 0;
+        loop {
+            let chunk = stop.unless_requested(response.chunk()).await.ok_or(WindowError::Stopped)?;
+            let Some(chunk) = chunk.map_err(|error| transport(window, error))? else { break };
+            flight.write(&chunk).map_err(|error| WindowError::Disk(window, error))?;
+            bytes += chunk.len() as u64;
+            self.tally().bytes_downloaded += chunk.len() as u64;
+            meter.advance(chunk.len() as u64);
+        }
+        drop(meter);
+        tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
+        let (file, path) = flight.look().map_err(|error| WindowError::Disk(window, error))?;
+        let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
+        checked.map_err(|_| WindowError::Internal(window))?.map_err(|error| {
+            let hint = if content_type.starts_with("text/") || content_type.contains("json") {
+                format!("; the answer is {content_type}, so something other than the Export API may have sent it: check --base-url and proxies")
+            } else {
+                String::new()
+            };
+            WindowError::Archive { window, error, hint }
+        })?;
+        let archive = flight.finish(requested_at).map_err(|error| WindowError::Disk(window, error))?;
+        Ok((archive, false))
+    }
+
+    /// Unpacks and publishes on a blocking thread; a damaged or refused archive is deleted, so that it is fetched again.
+    async fn unpack(&self, window: HourWindow, archive: Archive) -> Result<Got, WindowError> {
+        let _turn = self.unpack_turn.lock().await;
+        let began = Instant::now();
+        let Settings { format, concurrency, max_unpacked, max_ratio, .. } = *self.settings;
+        let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
+        let (progress, source) = (Arc::clone(&self.session.progress), self.source.clone());
+        let Archive { file, path, requested_at } = archive;
+        let name = path.clone();
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let export = ExportArchive::from_file(file, &name)?;
+            let max_unpacked = match max_unpacked {
+                Some(most) => most,
+                None => free_bytes(staging.root())? / 100 * 95,
+            };
+            let meter = progress.begin(&format!("unpacking {window}"), Some(export.bytes()));
+            let how = Unpacking {
+                staging: &staging,
+                format,
+                limits: Limits { max_unpacked, max_ratio },
+                threads: concurrency,
+                meter: &*meter,
+                cancelled: &stop,
+            };
+            let unpacked = archive::unpack(&export, &how)?;
+            stage(window, source, requested_at, unpacked, &staging, &ledger)
+        });
+        let result = unpacked.await.map_err(|_| WindowError::Internal(window))?;
+        let keep = match &result {
+            Ok(_) => self.settings.keep_archives,
+            // The archive is not to blame: the next run, with more room, need not download it again.
+            Err(ArchiveError::Disk(_) | ArchiveError::Cancelled | ArchiveError::TooMuch(Limit::Unpacked { .. })) => {
+                true
+            }
+            Err(_) => false,
+        };
+        if !keep {
+            self.downloads.discard(&path).unwrap_or_else(|error| tracing::warn!("{error}"));
+        }
+        let got = result.map_err(|error| match error {
+            ArchiveError::Cancelled => WindowError::Stopped,
+            ArchiveError::Disk(error) => WindowError::Disk(window, error),
+            error => WindowError::Archive { window, error, hint: String::new() },
+        })?;
+        let bytes: u64 = got.files.iter().map(|file| file.digest.bytes).sum();
+        let files = got.files.len();
+        tracing::info!(
+            "{window}: staged {files} files, {} in {:.1} s",
+            human_bytes(bytes),
+            began.elapsed().as_secs_f64()
+        );
+        Ok(got)
+    }
+
+    fn got(&self, window: HourWindow, got: &Got) {
+        let mut tally = self.tally();
+        let no_data = got.no_data.len() as u64;
+        tally.hours.extracted += window.count() - no_data;
+        tally.hours.no_data += no_data;
+        tally.hours.unsettled += got.unsettled.len() as u64;
+        tally.files += got.files.len() as u64;
+        tally.events += got.files.iter().map(|file| file.lines).sum::<u64>();
+        tally.bytes_extracted += got.files.iter().map(|file| file.digest.bytes).sum::<u64>();
+        if got.files.is_empty() {
+            tracing::warn!("{window}: the archive holds no events");
+        }
+        tell_unsettled(&got.unsettled);
+    }
+
+    fn empty(&self, window: HourWindow, error: &WindowError) {
+        tracing::warn!("{error}");
+        let at = Utc::now();
+        let unsettled = unsettled(window, at);
+        tell_unsettled(&unsettled);
+        {
+            let mut tally = self.tally();
+            tally.hours.no_data += window.count();
+            tally.hours.unsettled += unsettled.len() as u64;
+        }
+        let no_data = window.hours().collect();
+        self.note(
+            window,
+            &HourRecord::Fetched {
+                at,
+                window,
+                source: self.source.clone(),
+                requested_at: at,
+                unsettled,
+                no_data,
+                files: Vec::new(),
+            },
+        );
+    }
+
+    fn failed(&self, window: HourWindow, error: &WindowError, verdict: &Verdict) {
+        let text = error.to_string();
+        tracing::error!("{text}");
+        if *verdict == Verdict::Refused {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        self.tally().window_failed(window, text.clone(), matches!(verdict, Verdict::Transient { .. }));
+        self.note(window, &HourRecord::Failed { at: Utc::now(), window, source: self.source.clone(), error: text });
+    }
+
+    /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.
+    fn note(&self, window: HourWindow, record: &HourRecord) {
+        self.ledger.note(window.start().date(), record).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unsettled(window: HourWindow, requested_at: DateTime<Utc>) -> Vec<Hour> {
+    window.hours().filter(|hour| requested_at < hour.settled_at()).collect()
+}
+
+fn tell_unsettled(hours: &[Hour]) {
+    for run in runs(hours.iter().copied()) {
+        tracing::warn!(
+            "{run}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
+        );
+    }
+}
+
+/// Publishes the files of an archive. Their digests are noted first, so that amp-load can check a file from the moment it is seen;
+/// that the hours are done is noted last.
+fn stage(
+    window: HourWindow,
+    source: Source,
+    requested_at: DateTime<Utc>,
+    unpacked: archive::Unpacked,
+    staging: &Staging,
+    ledger: &Ledger,
+) -> Result<Got, ArchiveError> {
+    for path in unpacked.skipped {
+        tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
+    }
+    let day = window.start().date();
+    let files: Vec<FileRecord> = unpacked.files.iter().map(|file| file.record().clone()).collect();
+    for file in &files {
+        if EventFileName::parse(&file.name).is_some_and(|name| !window.contains(name.hour)) {
+            tracing::warn!("{window}: `{}` names an hour outside the window; it is staged all the same", file.name);
+        }
+        tracing::info!(
+            "{window}: `{}` {} bytes, {} events, CRC64NVME {}",
+            file.name,
+            file.digest.bytes,
+            file.lines,
+            file.digest.crc64nvme
+        );
+    }
+    if !files.is_empty() {
+        ledger.note(day, &HourRecord::Staging { at: Utc::now(), files: files.clone() })?;
+        staging.publish(unpacked.files)?;
+    }
+    let (unsettled, no_data) = (unsettled(window, requested_at), hours_without_files(window, &files));
+    let record = HourRecord::Fetched {
+        at: Utc::now(),
+        window,
+        source,
+        requested_at,
+        unsettled: unsettled.clone(),
+        no_data: no_data.clone(),
+        files: files.clone(),
+    };
+    ledger.note(day, &record)?;
+    Ok(Got { files, unsettled, no_data })
+}

@@ -1,0 +1,159 @@
+//! What the command line, the environment and `.env` mean together.
+
+use std::path::PathBuf;
+
+use amp_cli::Resolved;
+use amp_core::archive::Format;
+use amp_core::ledger::Source;
+use amp_core::secret::Secret;
+use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number};
+use amp_core::window::{HourWindow, Planned, Shard, WindowError, WindowSpec};
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use crate::args::Args;
+
+impl Settings {
+    /// Whose hours the run is about, as the ledger knows it.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source::new(self.base_url.host_str().unwrap_or_default(), &self.api_key)
+    }
+}
+
+/// The settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The hours asked for; `None` for a shard without any.
+    pub window: Option<HourWindow>,
+    /// Whether its hours that have not begun were cut off.
+    pub cut: bool,
+    /// Days before today in which missed hours are fetched too.
+    pub repair_days: u32,
+    /// Whether hours that are done are fetched again.
+    pub force: bool,
+    /// The Export API's base URL.
+    pub base_url: Url,
+    /// The Amplitude API key.
+    pub api_key: Secret,
+    /// The Amplitude secret key.
+    pub secret_key: Secret,
+    /// Where archives are downloaded to.
+    pub download_dir: PathBuf,
+    /// Whether archives stay when their files are staged.
+    pub keep_archives: bool,
+    /// The form of staged files.
+    pub format: Format,
+    /// How many members are unpacked at the same time.
+    pub concurrency: usize,
+    /// Most bytes an archive may unpack to; `None`: what the disk has free, less 5 %.
+    pub max_unpacked: Option<u64>,
+    /// Most times its own size an archive may unpack to.
+    pub max_ratio: u64,
+}
+
+const fn flag(flag: &'static str, what: &'static str) -> Setting {
+    Setting { flag: Some(flag), env: &[], what }
+}
+
+const API_KEY: Setting = Setting { flag: None, env: &["AMP_API_KEY"], what: "the Amplitude API key" };
+const SECRET_KEY: Setting = Setting { flag: None, env: &["AMP_SECRET_KEY"], what: "the Amplitude secret key" };
+const REGION: Setting = Setting { flag: Some("--region"), env: &["AMP_REGION"], what: "the region" };
+const BASE_URL: Setting = Setting { flag: Some("--base-url"), env: &["AMP_BASE_URL"], what: "the export endpoint" };
+const DOWNLOAD_DIR: Setting =
+    Setting { flag: Some("--download-dir"), env: &["AMP_DOWNLOAD_DIR"], what: "the directory of downloads" };
+const FORMAT: Setting = Setting { flag: Some("--format"), env: &["AMP_FORMAT"], what: "the staged format" };
+const CONCURRENCY: Setting =
+    Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
+
+impl Settings {
+    /// What `args`, the environment and `.env` say at `now`; what is wrong is noted in `resolver`.
+    pub fn resolve(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<Resolved<Self>> {
+        let dry_run = args.common.dry_run;
+        let mut key = |setting: &Setting| match resolver.secret(setting) {
+            None if dry_run => Some(Secret::new(String::new())),
+            None => {
+                resolver.missing(setting);
+                None
+            }
+            found => found,
+        };
+        let (api_key, secret_key) = (key(&API_KEY), key(&SECRET_KEY));
+        let region = resolver.optional(&REGION, args.region.as_deref(), |text| match text {
+            "eu" => Ok("https://analytics.eu.amplitude.com"),
+            "us" => Ok("https://amplitude.com"),
+            _ => Err(format!("`{text}` is neither eu nor us")),
+        });
+        let base_url = resolver.optional(&BASE_URL, args.base_url.as_deref(), |text| parse_endpoint(text, false));
+        let base_url =
+            base_url.or_else(|| parse_endpoint(region.unwrap_or("https://analytics.eu.amplitude.com"), false).ok());
+        let format = resolver.optional(&FORMAT, args.format.as_deref(), |text| match text {
+            "json" => Ok(Format::Json),
+            "json.gz" => Ok(Format::JsonGz),
+            _ => Err(format!("`{text}` is neither json nor json.gz")),
+        });
+        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), |text| parse_number(text, 1));
+        let mut number = |name, flag_value: &Option<String>, least| {
+            resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))
+        };
+        let repair_days = number("--repair-days", &args.repair_days, 0u32);
+        let max_ratio = number("--max-ratio", &args.max_ratio, 1u32);
+        let max_unpacked = resolver.optional(&flag("--max-unpacked", ""), args.max_unpacked.as_deref(), parse_bytes);
+        let download_dir = resolver.text(&DOWNLOAD_DIR, args.download_dir.as_deref());
+
+        let named = resolve_window(args, resolver, now);
+        let (planned, is_default) = named?;
+        Some(Resolved {
+            log_subject: planned
+                .window
+                .map(|w| format!("{}_{}_", w.start().compact(), w.end().compact()))
+                .unwrap_or_default(),
+            settings: Self {
+                window: planned.window,
+                cut: planned.cut,
+                repair_days: if is_default { repair_days.unwrap_or(7) } else { 0 },
+                force: args.force,
+                base_url: base_url?,
+                api_key: api_key?,
+                secret_key: secret_key?,
+                download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
+                keep_archives: args.keep_archives,
+                format: format.unwrap_or(Format::Json),
+                concurrency: concurrency.unwrap_or_else(cores),
+                max_unpacked,
+                max_ratio: u64::from(max_ratio.unwrap_or(250)),
+            },
+        })
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+}
+
+/// The window, and whether it is the default one.
+fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<(Planned, bool)> {
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let shard = resolver.optional(&flag("--shard", ""), args.shard.as_deref(), str::parse::<Shard>);
+    let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {
+        (None, None, None, None) => Ok(WindowSpec::Yesterday),
+        (Some(date), None, None, None) => named("--date", WindowSpec::date(&date)),
+        (None, Some(start), Some(end), None) => named("--start, --end", WindowSpec::between(&start, &end)),
+        (None, None, None, Some(last)) => named("--last", WindowSpec::last(&last)),
+        (None, Some(_), None, None) => Err("--start needs --end, the last hour wanted".to_owned()),
+        (None, None, Some(_), None) => Err("--end needs --start, the first hour wanted".to_owned()),
+        _ => Err("--date, --start with --end, and --last name different windows: give one of them".to_owned()),
+    };
+    let planned = spec.and_then(|spec| Ok((spec, spec.resolve(now, shard).map_err(|error| error.to_string())?)));
+    match planned {
+        Ok((spec, planned)) => Some((planned, spec == WindowSpec::Yesterday)),
+        Err(problem) => {
+            resolver.problem(problem);
+            None
+        }
+    }
+}
+
+fn named(flag: &str, spec: Result<WindowSpec, WindowError>) -> Result<WindowSpec, String> {
+    spec.map_err(|error| format!("{flag}: {error}"))
+}

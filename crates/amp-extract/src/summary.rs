@@ -1,0 +1,254 @@
+//! What a run says at its end.
+
+use std::io::{self, Write};
+
+use amp_cli::{Document, Exit, Outcome, human_bytes};
+use amp_core::hour::Hour;
+use amp_core::window::HourWindow;
+use serde::Serialize;
+
+use crate::plan::Plan;
+
+/// Why a run ended before its work did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Settings or directories that cannot be used.
+    Unusable(String),
+    /// Another run holds the lock.
+    Busy(String),
+    /// Amplitude refuses us; the failures say why.
+    Refused,
+    /// A signal stopped it.
+    Interrupted,
+}
+
+/// Hours by what became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Hours {
+    /// All that the run was about.
+    pub asked: u64,
+    /// Those with data now staged.
+    pub extracted: u64,
+    /// Those that Amplitude has nothing of.
+    pub no_data: u64,
+    /// Those that were done before.
+    pub skipped: u64,
+    /// Those that were not got.
+    pub failed: u64,
+    /// Those, among the ones got, that were not settled yet.
+    pub unsettled: u64,
+}
+
+impl Hours {
+    /// Hours that nothing became of yet.
+    #[must_use]
+    pub fn unaccounted(&self) -> u64 {
+        self.asked.saturating_sub(self.extracted + self.no_data + self.skipped + self.failed)
+    }
+}
+
+/// A failure and what it concerns; a run that could not begin has no window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// First hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<Hour>,
+    /// Last hour, included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<Hour>,
+    /// What happened and what to do.
+    pub error: String,
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    program: &'static str,
+    version: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The window asked for; null where there is none.
+    pub window: Option<HourWindow>,
+    /// Hours by what became of them.
+    pub hours: Hours,
+    /// Requests sent to Amplitude.
+    pub requests: u64,
+    /// Those of them that were retries.
+    pub retries: u64,
+    /// Windows that were halved.
+    pub splits: u64,
+    /// Bytes of archives, those of failed tries included.
+    pub bytes_downloaded: u64,
+    /// Bytes staged.
+    pub bytes_extracted: u64,
+    /// Files staged.
+    pub files: u64,
+    /// Events staged.
+    pub events: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What failed.
+    pub failures: Vec<Failure>,
+    #[serde(skip_serializing_if = "is_false")]
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planned: Option<Vec<HourWindow>>,
+    #[serde(skip)]
+    skipped: Vec<HourWindow>,
+    #[serde(skip)]
+    lasting_failures: u64,
+    #[serde(skip)]
+    trouble: Option<Trouble>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Summary {
+    /// An empty result about `window`.
+    #[must_use]
+    pub fn new(window: Option<HourWindow>, dry_run: bool) -> Self {
+        Self {
+            program: "amp-extract",
+            version: env!("CARGO_PKG_VERSION"),
+            outcome: Outcome::Empty,
+            window,
+            hours: Hours::default(),
+            requests: 0,
+            retries: 0,
+            splits: 0,
+            bytes_downloaded: 0,
+            bytes_extracted: 0,
+            files: 0,
+            events: 0,
+            seconds: 0.0,
+            failures: Vec::new(),
+            dry_run,
+            planned: None,
+            skipped: Vec::new(),
+            lasting_failures: 0,
+            trouble: None,
+        }
+    }
+
+    /// Notes what the run will be about; a dry run ends with it.
+    pub fn planned(&mut self, plan: &Plan) {
+        self.hours.asked = plan.asked();
+        self.hours.skipped = plan.skipped_hours();
+        self.skipped.clone_from(&plan.skipped);
+        self.planned = self.dry_run.then(|| plan.requests.clone());
+    }
+
+    /// Notes a window that was not got. `transient`: it may go later.
+    pub fn window_failed(&mut self, window: HourWindow, error: String, transient: bool) {
+        self.hours.failed += window.count();
+        self.lasting_failures += u64::from(!transient);
+        self.failures.push(Failure { start: Some(window.start()), end: Some(window.end()), error });
+    }
+
+    /// Notes why the run ended early.
+    pub fn stopped_by(&mut self, trouble: Trouble) {
+        match &trouble {
+            Trouble::Unusable(error) | Trouble::Busy(error) => {
+                tracing::error!("{error}");
+                self.failures.push(Failure { start: None, end: None, error: error.clone() });
+            }
+            Trouble::Refused | Trouble::Interrupted => {}
+        }
+        self.trouble = Some(trouble);
+    }
+
+    /// The result in one line, for the log.
+    #[must_use]
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Settles the outcome once all is counted.
+    pub fn conclude(&mut self) {
+        let achieved = self.hours.extracted + self.hours.no_data > 0;
+        self.failures.sort_by_key(|failure| failure.start);
+        self.outcome = match &self.trouble {
+            Some(Trouble::Interrupted) => Outcome::Interrupted,
+            _ if !self.failures.is_empty() => {
+                if achieved {
+                    Outcome::Partial
+                } else {
+                    Outcome::Failed
+                }
+            }
+            _ if self.hours.extracted + self.hours.skipped > 0 => Outcome::Complete,
+            _ => Outcome::Empty,
+        };
+    }
+}
+
+impl Summary {
+    fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut runs = self.skipped.iter();
+        runs.try_for_each(|run| writeln!(out, "  skipped    {run}: done by an earlier run (--force fetches it again)"))
+    }
+}
+
+impl Document for Summary {
+    fn unusable(problems: &[String]) -> Self {
+        let mut summary = Self::new(None, false);
+        summary.failures =
+            problems.iter().map(|error| Failure { start: None, end: None, error: error.clone() }).collect();
+        summary.trouble = Some(Trouble::Unusable(String::new()));
+        summary.conclude();
+        summary
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.trouble {
+            Some(Trouble::Unusable(_)) => Exit::Unusable,
+            Some(Trouble::Busy(_)) => Exit::Temporary,
+            Some(Trouble::Refused) => Exit::Refused,
+            Some(Trouble::Interrupted) => Exit::Interrupted,
+            None if self.failures.is_empty() => Exit::Done,
+            None if self.outcome == Outcome::Failed && self.lasting_failures == 0 => Exit::Temporary,
+            None => Exit::Incomplete,
+        }
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        if matches!(self.trouble, Some(Trouble::Unusable(_) | Trouble::Busy(_))) {
+            // Nothing was done, and stderr says why.
+            return Ok(());
+        }
+        if let Some(planned) = &self.planned {
+            writeln!(out, "amp-extract dry run: {} requests would be made, nothing was done", planned.len())?;
+            self.write_skipped(out)?;
+            return planned.iter().try_for_each(|window| {
+                let (start, end) = (window.start().compact(), window.end().compact());
+                writeln!(out, "  request    {window}: GET /api/2/export?start={start}&end={end}")
+            });
+        }
+        let Hours { asked, extracted, no_data, skipped, failed, unsettled } = &self.hours;
+        let window = self.window.map_or_else(|| "no window".to_owned(), |window| window.to_string());
+        let outcome = serde_json::to_value(self.outcome).unwrap_or_default();
+        writeln!(out, "amp-extract {} {window}", outcome.as_str().unwrap_or_default())?;
+        writeln!(
+            out,
+            "  hours      {asked} asked: {extracted} extracted, {no_data} no data, {skipped} skipped, {failed} failed, {unsettled} unsettled"
+        )?;
+        writeln!(out, "  requests   {} ({} retries, {} splits)", self.requests, self.retries, self.splits)?;
+        writeln!(out, "  downloaded {}", human_bytes(self.bytes_downloaded))?;
+        writeln!(
+            out,
+            "  staged     {} files, {} events, {}",
+            self.files,
+            self.events,
+            human_bytes(self.bytes_extracted)
+        )?;
+        writeln!(out, "  seconds    {:.1}", self.seconds)?;
+        self.write_skipped(out)?;
+        for Failure { error, .. } in &self.failures {
+            writeln!(out, "  failed     {error}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Disks that refuse.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{DAY, HOUR, Lab};
+
+const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
+
+#[test]
+fn a_directory_that_is_a_file_or_cannot_be_made_is_told_before_anything_is_asked() {
+    for (flag, name) in [("--extracted-dir", "extracted_data"), ("--download-dir", "downloaded_data")] {
+        let lab = Lab::new();
+        lab.write(name, "a file");
+        let ran = lab.run(&ALONE);
+        let document = ran.exits(2);
+        assert!(document["failures"][0]["error"].as_str().unwrap().contains(name), "{document}");
+        ran.says(&["error: ", name, "directory"]);
+        assert_eq!(fs::read(lab.path(name)).unwrap(), b"a file");
+        let ran = lab.run(&[&ALONE[..], &[flag, "/proc/nowhere"]].concat());
+        ran.exits(2);
+        ran.says(&["/proc/nowhere"]);
+        assert_eq!(lab.asked(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_directory_without_permission_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::new();
+    fs::create_dir(lab.path("extracted_data")).unwrap();
+    fs::set_permissions(lab.path("extracted_data"), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(lab.path("extracted_data/try"), "").is_ok() {
+        eprintln!("not tested: this user may write everywhere");
+        return;
+    }
+    let ran = lab.run(&ALONE);
+    ran.exits(2);
+    ran.says(&["extracted_data", "Permission denied", "owner"]);
+}
+
+#[test]
+fn a_write_that_the_disk_refuses_leaves_nothing_and_the_next_run_needs_no_download() {
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(400));
+    let size = lab.expected(&[HOUR]).values().next().unwrap().len();
+    assert!(size > 160 * 1024, "{size}");
+    // No file over 100 KiB (200 blocks of 512 bytes): the archive fits, its file does not. Without the trap the system would kill the run.
+    let ran = lab.command(&ALONE).after("trap '' XFSZ; ulimit -f 200").run();
+    let document = ran.exits(1);
+    assert_eq!((&document["outcome"], &document["requests"]), (&"failed".into(), &1.into()));
+    ran.says(&["error: ", HOUR, "extracted_data"]);
+    assert!(lab.staged_names().is_empty());
+    lab.assert_no_partials();
+    assert_eq!(lab.run(&ALONE).exits(0)["requests"], 0);
+    lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn a_download_that_the_disk_refuses_leaves_nothing() {
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(400));
+    let ran = lab.command(&ALONE).after("trap '' XFSZ; ulimit -f 20").run();
+    assert!(matches!(ran.code, Some(1 | 75)), "{ran:#?}");
+    ran.says(&["error: ", "downloaded_data"]);
+    lab.assert_clean();
+    lab.run(&ALONE).exits(0);
+    lab.assert_staged(&[HOUR]);
+}
+
+/// A file system of its own, in memory.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(&path).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_completes() {
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(250));
+    let Some(disk) = SmallDisk::mount(lab.path("extracted_data"), "1m") else {
+        eprintln!("not tested: this user may not mount");
+        return;
+    };
+    let total: usize = lab.expected(&[DAY]).values().map(Vec::len).sum();
+    assert!(total > 2 << 20, "{total}");
+
+    // The default limit sees it coming; with a higher one the disk is really full. Either way nothing of it stays.
+    for (args, words) in
+        [(&[][..], ["--max-unpacked", "make room"]), (&["--max-unpacked", "1G"], ["No space left", "make room"])]
+    {
+        let ran = lab.run(&[&["--date", DAY], args].concat());
+        ran.exits(1);
+        ran.says(&words).says(&["error: ", "2025-11-06T00..2025-11-06T23"]);
+        assert!(lab.staged_names().is_empty());
+        lab.assert_no_partials();
+    }
+    assert_eq!(lab.server.requests().len(), 1, "the archive is kept for the run with room");
+
+    // A fault of the disk is no reason to lose what fits.
+    assert!(Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk.0).status().unwrap().success());
+    assert_eq!(lab.run(&["--date", DAY]).exits(0)["requests"], 0);
+    lab.assert_staged(&[DAY]);
+}

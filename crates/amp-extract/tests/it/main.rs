@@ -1,0 +1,30 @@
+//! The real `amp-extract` against a double of the Export API on loopback: each row of the contract's tables at least once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test stops at the first surprise, and its helpers may do what the programs may not"
+)]
+
+mod archives;
+mod concurrency;
+mod disk;
+mod flips;
+mod ledger;
+mod limits;
+mod logs;
+mod network;
+mod output;
+mod precedence;
+mod repair;
+mod secrets;
+mod settings;
+mod signals;
+mod splitting;
+mod staging;
+mod statuses;
+mod support;
+mod windows;

@@ -1,0 +1,198 @@
+//! Settings that are missing or wrong: all told at once, nothing done.
+
+use crate::support::{DAY, HOUR, Lab, closed_port};
+
+const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
+
+#[test]
+fn everything_that_is_missing_or_wrong_is_told_in_one_run() {
+    let lab = Lab::new();
+    let run = lab.bare(&[
+        "--date",
+        "yesterday",
+        "--region",
+        "mars",
+        "--max-retries",
+        "many",
+        "--max-unpacked",
+        "lots",
+        "--output",
+        "json",
+    ]);
+    let run = run.env("AMP_FORMAT", "xml").env("AMP_RETRY_BASE", "soon").env("AMP_READ_TIMEOUT", "0s");
+    let run = run.env("AMP_LOG_KEEP", "0").env("AMP_CONCURRENCY", "0").env("AMP_BASE_URL", "http://example.com");
+    let ran = run.run();
+    let document = ran.exits(2);
+    let words = [
+        "--date",
+        "--region",
+        "--max-retries",
+        "--max-unpacked",
+        "AMP_FORMAT",
+        "AMP_RETRY_BASE",
+        "AMP_READ_TIMEOUT",
+        "AMP_LOG_KEEP",
+        "AMP_CONCURRENCY",
+        "AMP_BASE_URL",
+        "AMP_API_KEY",
+        "AMP_SECRET_KEY",
+    ];
+    ran.says(&words);
+    let failures = document["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), words.len());
+    for word in words {
+        assert!(failures.iter().any(|failure| failure["error"].as_str().unwrap().contains(word)), "{word}: {document}");
+    }
+    assert_eq!(lab.names("."), [""; 0], "nothing is done");
+}
+
+#[test]
+fn no_keys_or_half_a_pair_is_told_with_the_missing_names() {
+    let lab = Lab::new();
+    let ran = lab.bare(&ALONE).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    ran.says(&["AMP_API_KEY", "AMP_SECRET_KEY", ".env"]);
+    let ran = lab.command(&ALONE).without("AMP_SECRET_KEY").run();
+    ran.exits(2);
+    ran.says(&["AMP_SECRET_KEY"]).does_not_say(&["AMP_API_KEY"]);
+    assert_eq!(lab.asked(), [""; 0]);
+}
+
+#[test]
+fn a_dotenv_that_cannot_be_parsed_is_named_with_its_line_and_never_its_content() {
+    let lab = Lab::new();
+    for (text, line) in [
+        ("AMP_API_KEY=hunter2\nhunter3 here\n", "line 2"),
+        ("# c\n\nAMP_SECRET_KEY=hunter2 hunter3\n", "line 3"),
+        ("AMP_SECRET_KEY=\"hunter2\nAMP_API_KEY=hunter3\n", "line 1"),
+        ("AMP_SECRET_KEY='hunter2\n", "line 1"),
+    ] {
+        lab.write(".env", text);
+        for verbosity in ["-q", "-vv"] {
+            let ran = lab.command(&ALONE).args(&[verbosity]).run();
+            ran.exits(2);
+            ran.says(&[".env", line]).does_not_say(&["hunter2", "hunter3"]);
+        }
+    }
+    assert_eq!(lab.asked(), [""; 0]);
+}
+
+#[test]
+fn plain_http_is_for_loopback_alone() {
+    let lab = Lab::new();
+    for url in [
+        "http://example.com",
+        "http://10.0.0.1:80",
+        "http://127.0.0.1.example.com",
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "nonsense",
+    ] {
+        let ran = lab.command(&ALONE).args(&["--base-url", url]).run();
+        ran.exits(2);
+        ran.says(&["--base-url"]);
+    }
+    let port = lab.server.base_url().rsplit(':').next().unwrap().to_owned();
+    lab.command(&ALONE).args(&["--base-url", &format!("http://localhost:{port}/")]).run().exits(0);
+    assert_eq!(lab.server.requests()[0].path, "/api/2/export");
+}
+
+#[test]
+fn credentials_in_the_url_are_refused_and_not_repeated() {
+    let lab = Lab::new();
+    let ran = lab.command(&ALONE).env("AMP_BASE_URL", "https://user:hunter2@analytics.eu.amplitude.com").run();
+    ran.exits(2);
+    ran.says(&["AMP_BASE_URL"]).does_not_say(&["hunter2"]);
+}
+
+#[test]
+fn the_region_chooses_the_endpoint_and_an_endpoint_of_ones_own_wins() {
+    let lab = Lab::new();
+    // Nothing leaves the machine: the proxy is a closed port.
+    let host_of = |args: &[&str]| {
+        let run = lab.command(&ALONE).without("AMP_BASE_URL").args(&["-v", "--max-retries", "0"]).args(args);
+        let ran = run.env("HTTPS_PROXY", closed_port()).run();
+        ran.exits(75);
+        let url = ran.stderr.split("GET ").nth(1).unwrap_or_else(|| panic!("{ran:#?}"));
+        url.split("/api/").next().unwrap().to_owned()
+    };
+    assert_eq!(host_of(&[]), "https://analytics.eu.amplitude.com");
+    assert_eq!(host_of(&["--region", "eu"]), "https://analytics.eu.amplitude.com");
+    assert_eq!(host_of(&["--region", "us"]), "https://amplitude.com");
+    lab.command(&ALONE).args(&["--region", "us"]).run().exits(0);
+}
+
+#[test]
+fn the_keys_are_not_taken_from_the_command_line() {
+    let lab = Lab::new();
+    for flag in ["--api-key", "--secret-key"] {
+        let ran = lab.command(&[flag, "x"]).run();
+        ran.exits(2);
+    }
+}
+
+#[test]
+fn a_word_or_flag_nobody_knows_is_a_usage_error() {
+    let lab = Lab::new();
+    for args in [&["--dat", DAY] as &[&str], &["yesterday"], &["--output", "xml"], &["-q", "-v"], &["--max-retries"]] {
+        let ran = lab.command(&[]).args(args).run();
+        assert_eq!(ran.code, Some(2), "{ran:#?}");
+        assert!(!ran.stderr.is_empty());
+        assert_eq!(lab.asked(), [""; 0]);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_need_nothing() {
+    let lab = Lab::new();
+    let help = lab.bare(&["--help"]).run();
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for word in [
+        "--date",
+        "--start",
+        "--end",
+        "--last",
+        "--shard",
+        "--repair-days",
+        "--force",
+        "--region",
+        "--base-url",
+        "--extracted-dir",
+        "--download-dir",
+        "--log-dir",
+        "--log-keep",
+        "--env-file",
+        "--max-retries",
+        "--retry-base",
+        "--read-timeout",
+        "--concurrency",
+        "--format",
+        "--max-unpacked",
+        "--max-ratio",
+        "--keep-archives",
+        "--output",
+        "--progress",
+        "--log-format",
+        "--dry-run",
+        "AMP_API_KEY",
+        "AMP_SECRET_KEY",
+        "AMP_REGION",
+        "AMP_BASE_URL",
+        "AMP_EXTRACTED_DIR",
+        "AMP_DOWNLOAD_DIR",
+        "AMP_LOG_DIR",
+        "AMP_LOG_KEEP",
+        "AMP_MAX_RETRIES",
+        "AMP_RETRY_BASE",
+        "AMP_READ_TIMEOUT",
+        "AMP_CONCURRENCY",
+        "AMP_FORMAT",
+        "75",
+        "130",
+    ] {
+        assert!(help.stdout.contains(word), "{word}");
+    }
+    let version = lab.bare(&["--version"]).run();
+    assert_eq!((version.code, version.stdout.trim()), (Some(0), concat!("amp-extract ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(lab.names("."), [""; 0]);
+}

@@ -1,0 +1,184 @@
+//! What lies in `extracted_data/` and `downloaded_data/` during and after a run.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use amp_sandbox::archive::gzip;
+
+use crate::support::{DAY, HOUR, Lab, this_hour};
+
+const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
+const ARCHIVE: &str = "amplitude_20251106T04_20251106T04.zip";
+
+fn walk(path: &Path, visit: &mut impl FnMut(&Path, bool, u32)) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    visit(path, metadata.is_dir(), metadata.permissions().mode() & 0o777);
+    if metadata.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), visit));
+    }
+}
+
+#[test]
+fn directories_and_files_are_open_to_their_owner_alone_whatever_the_umask() {
+    let lab = Lab::new();
+    lab.command(&["--date", DAY, "--keep-archives"]).after("umask 0").run().exits(0);
+    let mut seen = 0;
+    for dir in ["extracted_data", "downloaded_data"] {
+        walk(&lab.path(dir), &mut |path, is_dir, mode| {
+            assert_eq!(mode, if is_dir { 0o700 } else { 0o600 }, "{} {mode:o}", path.display());
+            seen += 1;
+        });
+    }
+    assert!(seen > 27, "{seen}");
+}
+
+#[test]
+fn under_format_json_gz_the_members_bytes_are_staged_as_they_came() {
+    let lab = Lab::new();
+    let document = lab.run(&["--date", DAY, "--format", "json.gz"]).exits(0);
+    assert_eq!((&document["files"], &document["events"]), (&24.into(), &72.into()));
+    let archive = lab.server.archive_bytes(DAY.parse().unwrap()).unwrap().unwrap();
+    let staged = lab.staged();
+    assert_eq!(staged.len(), 24);
+    let (mut bytes, mut names) = (0, Vec::new());
+    for (name, staged) in &staged {
+        // A deflated member would not show itself in the archive: gzip's level is known, so its bytes are.
+        let plain = name.strip_suffix(".gz").unwrap();
+        assert_eq!(*staged, gzip(&lab.expected(&[DAY])[plain]), "{name}");
+        bytes += staged.len();
+        names.push(name);
+    }
+    assert_eq!(document["bytes_extracted"], bytes);
+    assert!(!archive.is_empty());
+    lab.assert_clean();
+}
+
+#[test]
+fn under_format_json_gz_a_damaged_member_is_refused_all_the_same() {
+    use amp_sandbox::archive::{ArchiveBuilder, gzip_with_wrong_crc};
+    let archive = ArchiveBuilder::new().file("1_2025-11-06_4#0.json.gz", gzip_with_wrong_crc(b"{}\n"));
+    let lab = Lab::serving(archive.build());
+    lab.run(&[&ALONE[..], &["--format", "json.gz", "--max-retries", "0"]].concat()).exits(75);
+    assert!(lab.staged_names().is_empty());
+    lab.assert_clean();
+}
+
+#[test]
+fn an_archive_is_deleted_when_its_files_are_staged_unless_it_is_to_be_kept() {
+    let lab = Lab::new();
+    lab.run(&ALONE).exits(0);
+    assert_eq!(lab.names("downloaded_data"), [""; 0]);
+    lab.run(&[&ALONE[..], &["--force", "--keep-archives"]].concat()).exits(0);
+    assert_eq!(lab.names("downloaded_data"), [ARCHIVE]);
+    let kept = fs::read(lab.path("downloaded_data").join(ARCHIVE)).unwrap();
+    assert_eq!(Some(kept), lab.server.archive_bytes(HOUR.parse().unwrap()).unwrap());
+}
+
+/// An archive of the hour as an earlier run left it, downloaded at that time.
+fn leave(lab: &Lab, bytes: &[u8], at: SystemTime) {
+    lab.write(&format!("downloaded_data/{ARCHIVE}"), bytes);
+    fs::File::options().write(true).open(lab.path("downloaded_data").join(ARCHIVE)).unwrap().set_modified(at).unwrap();
+}
+
+fn whole(lab: &Lab) -> Vec<u8> {
+    lab.server.archive_bytes(HOUR.parse().unwrap()).unwrap().unwrap()
+}
+
+#[test]
+fn a_whole_archive_left_by_an_earlier_run_is_used() {
+    let lab = Lab::new();
+    leave(&lab, &whole(&lab), SystemTime::now());
+    let ran = lab.run(&[&ALONE[..], &["-v"]].concat());
+    assert_eq!(ran.exits(0)["requests"], 0);
+    ran.says(&[ARCHIVE, "left by an earlier run"]);
+    assert!(lab.server.requests().is_empty());
+    lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn force_does_not_use_an_archive_that_was_left() {
+    let lab = Lab::new();
+    leave(&lab, &whole(&lab), SystemTime::now());
+    assert_eq!(lab.run(&[&ALONE[..], &["--force"]].concat()).exits(0)["requests"], 1);
+    lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn a_damaged_archive_that_was_left_is_downloaded_anew_without_costing_a_retry() {
+    let lab = Lab::new();
+    let bytes = whole(&lab);
+    for damaged in [&bytes[..bytes.len() - 1], &bytes[..0], b"not a zip"] {
+        leave(&lab, damaged, SystemTime::now());
+        let document = lab.run(&[&ALONE[..], &["--max-retries", "0"]].concat()).exits(0);
+        assert_eq!((&document["requests"], &document["retries"]), (&1.into(), &0.into()));
+        lab.assert_staged(&[HOUR]);
+        fs::remove_dir_all(lab.path("extracted_data")).unwrap();
+    }
+}
+
+#[test]
+fn an_archive_left_from_before_its_hour_settled_is_not_used() {
+    let lab = Lab::new();
+    // The hour ended at 05:00 UTC, in 1,762,405,200 seconds after 1970.
+    let settled = SystemTime::UNIX_EPOCH + Duration::from_secs(1_762_405_200 + 2 * 3600);
+    leave(&lab, b"not a zip", settled - Duration::from_secs(1));
+    assert_eq!(lab.run(&ALONE).exits(0)["requests"], 1);
+    lab.assert_staged(&[HOUR]);
+    fs::remove_dir_all(lab.path("extracted_data")).unwrap();
+    leave(&lab, &whole(&lab), settled);
+    assert_eq!(lab.run(&ALONE).exits(0)["requests"], 0);
+}
+
+#[test]
+fn a_kept_archive_of_an_unsettled_hour_does_not_stand_in_for_the_settled_one() {
+    let lab = Lab::new();
+    let hour = this_hour().to_string();
+    for _ in 0..2 {
+        assert_eq!(lab.run(&["--start", &hour, "--end", &hour, "--keep-archives"]).exits(0)["requests"], 1);
+    }
+}
+
+#[test]
+fn an_archive_kept_by_a_run_for_another_project_is_not_used() {
+    let lab = Lab::new();
+    lab.run(&[&ALONE[..], &["--keep-archives"]].concat()).exits(0);
+    let ran = lab.command(&ALONE).args(&["--extracted-dir", "elsewhere"]).env("AMP_API_KEY", "another").run();
+    ran.exits(3);
+    assert!(lab.names("elsewhere").is_empty());
+}
+
+#[test]
+fn partial_files_of_killed_runs_are_swept_and_files_of_others_are_left_alone() {
+    let lab = Lab::new();
+    lab.write("extracted_data/.amp/partial/4711-0", "half");
+    lab.write("downloaded_data/amplitude_20251106T04_20251106T04.zip.part-4711", "half");
+    lab.write("downloaded_data/holiday.zip.part-1", "mine");
+    lab.write("extracted_data/mine.json", "{}\n");
+    lab.run(&ALONE).exits(0);
+    assert_eq!(lab.names("extracted_data/.amp/partial"), [""; 0]);
+    assert_eq!(lab.names("downloaded_data"), ["holiday.zip.part-1"]);
+    assert_eq!(lab.staged()["mine.json"], b"{}\n");
+    assert_eq!(lab.staged_names().len(), 2);
+}
+
+#[test]
+fn a_download_in_flight_has_another_name() {
+    let lab = Lab::faulty(&[":stall=100"]);
+    let running = lab.command(&ALONE).spawn();
+    crate::support::wait_until("the download", || lab.names("downloaded_data").len() == 1);
+    let name = &lab.names("downloaded_data")[0];
+    assert!(!name.ends_with(".zip"), "{name}");
+    running.signal("KILL");
+    running.wait();
+}
+
+#[test]
+fn any_number_of_members_at_a_time_gives_the_same_files() {
+    for concurrency in ["1", "7", "100"] {
+        let lab = Lab::new();
+        lab.run(&["--date", DAY, "--concurrency", concurrency]).exits(0);
+        lab.assert_staged(&[DAY]);
+    }
+}
