@@ -34,7 +34,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Replaces each of `secrets`, and their Basic authorization, by `***` in a text from outside: a server may echo what we sent.
+/// Replaces each of `secrets`, and their Basic authorization, by `***` in a text from outside: a server may echo what we sent. A text that
+/// breaks off within one loses that beginning too.
 #[must_use]
 pub fn scrub(text: &str, secrets: &[&Secret]) -> String {
     let basic = match secrets {
@@ -42,7 +43,14 @@ pub fn scrub(text: &str, secrets: &[&Secret]) -> String {
         _ => None,
     };
     let hidden = secrets.iter().map(|secret| secret.expose()).chain(basic.as_deref());
-    hidden.filter(|value| !value.is_empty()).fold(text.to_owned(), |text, value| text.replace(value, "***"))
+    hidden.filter(|value| !value.is_empty()).fold(text.to_owned(), |text, value| {
+        let text = text.replace(value, "***");
+        let beginnings = (4..value.len()).rev().filter_map(|length| value.get(..length));
+        match beginnings.filter_map(|beginning| text.strip_suffix(beginning)).next() {
+            Some(rest) => format!("{rest}***"),
+            None => text,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -60,5 +68,7 @@ mod tests {
         let (key, secret) = (Secret::new("KEY".into()), Secret::new("PASS".into()));
         let text = scrub("bad KEY, PASS, Basic S0VZOlBBU1M=", &[&key, &secret]);
         assert_eq!(text, "bad ***, ***, Basic ***");
+        assert_eq!(scrub("Basic S0VZOlBBU", &[&key, &secret]), "Basic ***");
+        assert_eq!(scrub("a PA system", &[&key, &secret]), "a PA system");
     }
 }

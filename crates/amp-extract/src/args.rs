@@ -16,7 +16,7 @@ Examples:
 /// Without a window: yesterday, 00 to 23 UTC, and those hours of the last days that an earlier run asked for and did not get.
 /// The keys are read from AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; never from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "amp-extract", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "amp-extract", version, args_override_self = true, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
     /// One day of UTC, 00 to 23
     #[arg(long, value_name = "DAY", help_heading = "Window")]

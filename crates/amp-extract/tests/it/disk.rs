@@ -49,11 +49,26 @@ fn a_write_that_the_disk_refuses_leaves_nothing_and_the_next_run_needs_no_downlo
     let ran = lab.command(&ALONE).after("trap '' XFSZ; ulimit -f 200").run();
     let document = ran.exits(1);
     assert_eq!((&document["outcome"], &document["requests"]), (&"failed".into(), &1.into()));
-    ran.says(&["error: ", HOUR, "extracted_data"]);
+    ran.says(&["error: ", HOUR, "cannot write extracted_data"]);
     assert!(lab.staged_names().is_empty());
     lab.assert_no_partials();
     assert_eq!(lab.run(&ALONE).exits(0)["requests"], 0);
     lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn a_write_of_gzip_that_the_disk_refuses_is_no_fault_of_the_archive() {
+    let lab = Lab::with(|config| {
+        config.dataset = config.dataset.clone().events_per_part(400);
+        // The member is larger than the archive.
+        config.layout.gzip_level = 0;
+    });
+    let ran = lab.command(&ALONE).args(&["--format", "json.gz"]).after("trap '' XFSZ; ulimit -f 200").run();
+    assert_eq!(ran.exits(1)["requests"], 1);
+    ran.says(&["cannot write extracted_data", "File too large"]);
+    assert!(lab.staged_names().is_empty());
+    lab.assert_no_partials();
+    assert_eq!(lab.names("downloaded_data").len(), 1);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod network;
 mod output;
 mod precedence;
 mod repair;
+mod run;
 mod secrets;
 mod settings;
 mod signals;

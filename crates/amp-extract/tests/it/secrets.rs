@@ -84,3 +84,16 @@ fn an_error_on_the_wire_shows_no_secret() {
         assert_secret(&lab, &[], 75);
     }
 }
+
+#[test]
+fn an_echo_that_breaks_off_within_a_secret_is_blanked_too() {
+    let basic = BASE64_STANDARD.encode(format!("{KEY}:{SECRET}"));
+    for end in [&basic[..basic.len() - 3], &SECRET[..SECRET.len() - 1]] {
+        let lab = lab();
+        let body = Some(format!("you sent {end}"));
+        lab.server.add_rule(Rule::always(Fault::Status { code: 418, headers: Vec::new(), body }));
+        assert_secret(&lab, &[], 1);
+        let ran = lab.command(&["--force"]).env("AMP_API_KEY", KEY).env("AMP_SECRET_KEY", SECRET).run();
+        ran.says(&["you sent ***)"]).does_not_say(&[end]);
+    }
+}

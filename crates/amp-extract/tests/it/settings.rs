@@ -92,6 +92,8 @@ fn plain_http_is_for_loopback_alone() {
         ran.exits(2);
         ran.says(&["--base-url"]);
     }
+    let allowed = lab.command(&ALONE).env("AMP_ALLOW_HTTP", "true").env("AMP_BASE_URL", "http://example.com").run();
+    allowed.exits(2);
     let port = lab.server.base_url().rsplit(':').next().unwrap().to_owned();
     lab.command(&ALONE).args(&["--base-url", &format!("http://localhost:{port}/")]).run().exits(0);
     assert_eq!(lab.server.requests()[0].path, "/api/2/export");

@@ -123,7 +123,7 @@ fn an_archive_left_from_before_its_hour_settled_is_not_used() {
     let lab = Lab::new();
     // The hour ended at 05:00 UTC, in 1,762,405,200 seconds after 1970.
     let settled = SystemTime::UNIX_EPOCH + Duration::from_secs(1_762_405_200 + 2 * 3600);
-    leave(&lab, b"not a zip", settled - Duration::from_secs(1));
+    leave(&lab, &whole(&lab), settled - Duration::from_secs(1));
     assert_eq!(lab.run(&ALONE).exits(0)["requests"], 1);
     lab.assert_staged(&[HOUR]);
     fs::remove_dir_all(lab.path("extracted_data")).unwrap();
