@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 const IN_FLIGHT: &str = ".zip.part-";
 
 /// The directory of downloads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Downloads {
     dir: PathBuf,
 }

@@ -18,6 +18,7 @@ use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, runs};
 use chrono::{DateTime, Utc};
+use reqwest::header::CONTENT_TYPE;
 use tokio::sync;
 
 use crate::downloads::{Archive, Downloads};
@@ -31,7 +32,7 @@ enum WindowError {
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error("{window}: {error}{hint}")]
-    Archive { window: HourWindow, error: ArchiveError, hint: String },
+    Archive { window: HourWindow, error: ArchiveError, hint: &'static str },
     #[error("{0}: {1}")]
     Disk(HourWindow, DiskError),
     #[error("{0}: an internal error while unpacking; the log has more, please report it")]
@@ -207,8 +208,7 @@ impl<'a> Pipeline<'a> {
         self.tally().requests += 1;
         let stop = &self.session.stop;
         let mut response = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)??;
-        let content_type =
-            response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let is_text = says_text(&response);
         let meter = self.session.progress.begin(&format!("downloading {window}"), response.content_length());
         let mut flight =
             self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
@@ -226,10 +226,10 @@ impl<'a> Pipeline<'a> {
         let (file, path) = flight.look().map_err(|error| WindowError::Disk(window, error))?;
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
         checked.map_err(|_| WindowError::Internal(window))?.map_err(|error| {
-            let hint = if content_type.starts_with("text/") || content_type.contains("json") {
-                format!("; the answer is {content_type}, so something other than the Export API may have sent it: check --base-url and proxies")
+            let hint = if is_text {
+                "; the answer says it is text, so something other than the Export API may have sent it: check --base-url and proxies"
             } else {
-                String::new()
+                ""
             };
             WindowError::Archive { window, error, hint }
         })?;
@@ -246,6 +246,7 @@ impl<'a> Pipeline<'a> {
         let (progress, source) = (Arc::clone(&self.session.progress), self.source.clone());
         let Archive { file, path, requested_at } = archive;
         let name = path.clone();
+        let (downloads, whole, keep_archives) = (self.downloads.clone(), path.clone(), self.settings.keep_archives);
         let unpacked = tokio::task::spawn_blocking(move || {
             let export = ExportArchive::from_file(file, &name)?;
             let max_unpacked = match max_unpacked {
@@ -262,11 +263,16 @@ impl<'a> Pipeline<'a> {
                 cancelled: &stop,
             };
             let unpacked = archive::unpack(&export, &how)?;
-            stage(window, source, requested_at, unpacked, &staging, &ledger)
+            stage(window, source, requested_at, unpacked, &staging, &ledger, || {
+                if !keep_archives {
+                    downloads.discard(&whole).unwrap_or_else(|error| tracing::warn!("{error}"));
+                }
+            })
         });
         let result = unpacked.await.map_err(|_| WindowError::Internal(window))?;
         let keep = match &result {
-            Ok(_) => self.settings.keep_archives,
+            // It was discarded where that was due.
+            Ok(_) => true,
             // The archive is not to blame: the next run, with more room, need not download it again.
             Err(ArchiveError::Disk(_) | ArchiveError::Cancelled | ArchiveError::TooMuch(Limit::Unpacked { .. })) => {
                 true
@@ -279,7 +285,7 @@ impl<'a> Pipeline<'a> {
         let got = result.map_err(|error| match error {
             ArchiveError::Cancelled => WindowError::Stopped,
             ArchiveError::Disk(error) => WindowError::Disk(window, error),
-            error => WindowError::Archive { window, error, hint: String::new() },
+            error => WindowError::Archive { window, error, hint: "" },
         })?;
         let bytes: u64 = got.files.iter().map(|file| file.digest.bytes).sum();
         let files = got.files.len();
@@ -347,6 +353,12 @@ impl<'a> Pipeline<'a> {
     }
 }
 
+/// Whether an answer calls itself text rather than an archive, as error pages do.
+fn says_text(response: &reqwest::Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.starts_with("text/") || kind.starts_with("application/json")
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -364,7 +376,7 @@ fn tell_unsettled(hours: &[Hour]) {
 }
 
 /// Publishes the files of an archive. Their digests are noted first, so that amp-load can check a file from the moment it is seen;
-/// that the hours are done is noted last.
+/// that the hours are done is noted last, after `discard` gave the archive up: no later run looks at an archive of hours that are done.
 fn stage(
     window: HourWindow,
     source: Source,
@@ -372,6 +384,7 @@ fn stage(
     unpacked: archive::Unpacked,
     staging: &Staging,
     ledger: &Ledger,
+    discard: impl FnOnce(),
 ) -> Result<Got, ArchiveError> {
     for path in unpacked.skipped {
         tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
@@ -394,6 +407,7 @@ fn stage(
         ledger.note(day, &HourRecord::Staging { at: Utc::now(), files: files.clone() })?;
         staging.publish(unpacked.files)?;
     }
+    discard();
     let (unsettled, no_data) = (unsettled(window, requested_at), hours_without_files(window, &files));
     let record = HourRecord::Fetched {
         at: Utc::now(),

@@ -68,7 +68,7 @@ fn an_answer_that_is_a_page_says_that_something_else_may_have_sent_it() {
     let lab = Lab::faulty(&[":html"]);
     let ran = lab.run(&[&ALONE[..], &["--max-retries", "0"]].concat());
     ran.exits(75);
-    ran.says(&["not a whole zip", "text/html", "--base-url"]);
+    ran.says(&["not a whole zip", "says it is text", "--base-url"]);
 }
 
 #[test]

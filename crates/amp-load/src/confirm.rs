@@ -1,0 +1,114 @@
+//! Makes S3's word for an upload into a receipt: by its checksum, else its ETag, else its size.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use amp_core::receipt::{Expected, Proof, Receipt, Stored};
+use tokio::sync::OnceCell;
+
+use crate::error::LoadError;
+use crate::store::{S3Store, StoreError, Tries, Trouble};
+use crate::sum::md5_hex;
+use crate::threads::blocking;
+
+/// What is known of a server's word.
+#[derive(Debug)]
+pub struct Confirmation {
+    /// Amazon's own answers need no second look.
+    amazon: bool,
+    /// Whether a checksum in the server's answers is only what we sent it.
+    echoes: OnceCell<bool>,
+    size_told: AtomicBool,
+}
+
+/// An upload that is to be confirmed.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Its file.
+    pub file: &'a Arc<File>,
+    /// What the object must be.
+    pub expected: Expected,
+}
+
+impl Confirmation {
+    /// For a server that is Amazon's, or not.
+    #[must_use]
+    pub fn new(amazon: bool) -> Self {
+        Self { amazon, echoes: OnceCell::new(), size_told: AtomicBool::new(false) }
+    }
+
+    /// The receipt for an upload that the server answered with `reply`, or whose answer was lost.
+    ///
+    /// # Errors
+    /// When what the server holds is something else, or nothing tells.
+    pub async fn receipt(
+        &self,
+        store: &S3Store,
+        tries: &Tries,
+        claim: Claim<'_>,
+        reply: Option<Stored>,
+    ) -> Result<Receipt, LoadError> {
+        let reply = reply.unwrap_or_default();
+        if reply.checksum.is_some() {
+            let first_look = || self.is_echo(store, tries, &claim);
+            if self.amazon || !*self.echoes.get_or_try_init(first_look).await? {
+                return Ok(Receipt::compare(&claim.expected, &Stored { etag: None, ..reply })?);
+            }
+        }
+        let algorithm = claim.expected.checksum.algorithm;
+        match tries.run(|_| store.head(claim.key, algorithm)).await {
+            Ok(Some(held)) => self.by_best(claim, held).await,
+            Ok(None) => Err(LoadError::Vanished),
+            Err(error @ StoreError { trouble: Trouble::Denied(_), .. }) if reply.etag.is_none() => {
+                Err(LoadError::Unprovable(error))
+            }
+            Err(StoreError { trouble: Trouble::Denied(_), .. }) => {
+                self.by_best(claim, Stored { checksum: None, ..reply }).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The receipt by what `held` offers, strongest first.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub async fn by_best(&self, mut claim: Claim<'_>, held: Stored) -> Result<Receipt, LoadError> {
+        if held.checksum.is_none() && held.etag.is_some() {
+            let (file, bytes) = (Arc::clone(claim.file), claim.expected.digest.bytes);
+            claim.expected.etag =
+                Some(blocking(move || md5_hex(&file, bytes)).await?.map_err(|error| {
+                    LoadError::Internal(format!("cannot read the file again for its MD5: {error}"))
+                })?);
+        }
+        let receipt = Receipt::compare(&claim.expected, &held)?;
+        if receipt.proof() == Proof::Size && !self.size_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the server tells neither checksum nor MD5 of what it stores: uploads are confirmed by their size alone"
+            );
+        }
+        Ok(receipt)
+    }
+
+    /// Looks whether the server knows the checksum of an object that it has just confirmed by one.
+    async fn is_echo(&self, store: &S3Store, tries: &Tries, claim: &Claim<'_>) -> Result<bool, LoadError> {
+        let algorithm = claim.expected.checksum.algorithm;
+        let echoes = match tries.run(|_| store.head(claim.key, algorithm)).await {
+            Ok(None) => return Err(LoadError::Vanished),
+            Ok(Some(held)) if held.checksum.is_none() => true,
+            Ok(Some(held)) => {
+                Receipt::compare(&claim.expected, &Stored { etag: None, ..held })?;
+                false
+            }
+            Err(StoreError { trouble: Trouble::Denied(_), .. }) => true,
+            Err(error) => return Err(error.into()),
+        };
+        if echoes {
+            tracing::info!("the server does not keep checksums: what it answers to an upload is not taken for proof");
+        }
+        Ok(echoes)
+    }
+}

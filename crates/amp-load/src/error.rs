@@ -1,0 +1,103 @@
+//! Why a file was not loaded, and why a run ended before its end.
+
+use amp_cli::Exit;
+use amp_core::disk::DiskError;
+use amp_core::receipt::Mismatch;
+use amp_core::retry::Verdict;
+
+use crate::body::BodyFault;
+use crate::store::{StoreError, Trouble};
+
+/// Why a file was not loaded. It stays where it is.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A request failed.
+    #[error("{0}; the file stays")]
+    Store(StoreError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is not the file that was unpacked.
+    #[error(
+        "it changed since it was unpacked ({0}); `amp-extract --force` fetches it again, `amp-load --accept-modified` uploads it as it is"
+    )]
+    Modified(String),
+    /// It is being written to.
+    #[error("it changed while it was read or uploaded; nothing was kept of it, run again when it is finished")]
+    Unsteady,
+    /// The key is taken.
+    #[error(
+        "an object of that key exists; `--if-exists overwrite` replaces it, `--if-exists skip` takes it for the file if it is the same"
+    )]
+    Exists,
+    /// What S3 holds is not the file.
+    #[error("it was uploaded, but {0}; the file stays, run again")]
+    Unconfirmed(#[from] Mismatch),
+    /// S3 says that it holds nothing.
+    #[error("it was uploaded, but the server does not have it; the file stays, run again")]
+    Vanished,
+    /// Nothing tells what S3 holds.
+    #[error(
+        "it was uploaded, but nothing confirms it: the answer has no checksum, and {0}; the file stays, allow s3:GetObject and run again"
+    )]
+    Unprovable(StoreError),
+    /// A thread of ours failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        match error.trouble {
+            Trouble::Body(BodyFault::Changed) => Self::Unsteady,
+            Trouble::Exists => Self::Exists,
+            _ => Self::Store(error),
+        }
+    }
+}
+
+impl LoadError {
+    /// What the failure means for the others: `None` when the run was stopped and this is no failure.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Store(StoreError { trouble: Trouble::Stopped, .. }) => None,
+            Self::Store(error) => Some(error.verdict()),
+            _ => Some(Verdict::Permanent),
+        }
+    }
+}
+
+/// Why a run ended before its end.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// What the exit code is to say.
+    pub(crate) exit: Exit,
+    /// What happened and what to do.
+    pub(crate) error: String,
+}
+
+impl End {
+    /// Something is not as it must be for a run to begin.
+    pub(crate) fn unusable(error: impl ToString) -> Self {
+        Self { exit: Exit::Unusable, error: error.to_string() }
+    }
+
+    /// It may go later.
+    pub(crate) fn temporary(error: impl ToString) -> Self {
+        Self { exit: Exit::Temporary, error: error.to_string() }
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        let exit = match (&error.trouble, error.verdict()) {
+            (Trouble::Stopped, _) => Exit::Interrupted,
+            (_, Verdict::Transient { .. }) => Exit::Temporary,
+            _ => Exit::Refused,
+        };
+        let advice =
+            if exit == Exit::Temporary { "; check the network and the endpoint, or run again later" } else { "" };
+        Self { exit, error: format!("{error}{advice}") }
+    }
+}

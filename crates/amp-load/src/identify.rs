@@ -1,0 +1,103 @@
+//! Opens a staged file and says what its bytes are, by the ledger where that can be trusted.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use amp_core::disk::{At, DiskError};
+use amp_core::ledger::{KnownHours, Ledger, Partition};
+use amp_core::receipt::Algorithm;
+use amp_core::stage::{StagedFile, Staging};
+
+use crate::error::LoadError;
+use crate::sum::Sum;
+
+/// Files of neighbouring days are loaded at the same time, older days are done with.
+const PARTITIONS_KEPT: usize = 8;
+
+/// A file that is about to be loaded.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file under its name.
+    pub staged: StagedFile,
+    /// Its bytes.
+    pub file: Arc<File>,
+    /// What they are.
+    pub sum: Sum,
+}
+
+/// Says what staged files hold.
+#[derive(Debug)]
+pub struct Identifier {
+    staging: Staging,
+    ledger: Ledger,
+    cache: Mutex<HashMap<Partition, Arc<KnownHours>>>,
+    accept_modified: bool,
+}
+
+impl Identifier {
+    /// For the files of `staging`.
+    #[must_use]
+    pub fn new(staging: Staging, ledger: Ledger, accept_modified: bool) -> Self {
+        Self { staging, ledger, cache: Mutex::default(), accept_modified }
+    }
+
+    /// Opens the file of that name; `None` when it is gone. Files above `large` are known by their digest alone, whatever the algorithm:
+    /// their parts get checksums of their own. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what amp-extract unpacked.
+    pub fn open(&self, name: &str, algorithm: Algorithm, large: u64) -> Result<Option<Opened>, LoadError> {
+        let Some(staged) = self.staging.staged(name)? else { return Ok(None) };
+        let file = Arc::new(staged.handle()?);
+        let algorithm = if staged.bytes() > large { Algorithm::Crc64nvme } else { algorithm };
+        let known = self.known(name)?;
+        let untouched = known.digests(name).iter().find(|record| staged.is_untouched(record));
+        if let Some(sum) = untouched.and_then(|record| Sum::known(record.digest, algorithm)) {
+            return Ok(Some(Opened { staged, file, sum }));
+        }
+        // One byte more than there should be, to notice a file that grows.
+        let length = staged.bytes().saturating_add(1);
+        let sum = Sum::of(&file, 0, length, algorithm).at("read", &self.staging.root().join(name))?;
+        self.compare(name, &sum, &known)?;
+        if sum.digest.bytes != staged.bytes() {
+            return Err(LoadError::Unsteady);
+        }
+        Ok(Some(Opened { staged, file, sum }))
+    }
+
+    fn compare(&self, name: &str, sum: &Sum, known: &KnownHours) -> Result<(), LoadError> {
+        let accepts = |known: &KnownHours| known.digests(name).iter().any(|record| record.digest == sum.digest);
+        if known.digests(name).is_empty() || accepts(known) {
+            return Ok(());
+        }
+        // amp-extract may have published it since the ledger was read.
+        let known = self.read(Partition::of_file(name))?;
+        if known.digests(name).is_empty() || accepts(&known) {
+            return Ok(());
+        }
+        let unpacked: Vec<_> = known.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
+        let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), sum.digest.crc64nvme);
+        if self.accept_modified {
+            tracing::info!("{name}: it changed since it was unpacked ({change}); uploaded as it is, as asked");
+            return Ok(());
+        }
+        Err(LoadError::Modified(change))
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<KnownHours>, DiskError> {
+        let partition = Partition::of_file(name);
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).map(Arc::clone);
+        cached.map_or_else(|| self.read(partition), Ok)
+    }
+
+    fn read(&self, partition: Partition) -> Result<Arc<KnownHours>, DiskError> {
+        let known = Arc::new(self.ledger.hours(partition)?);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= PARTITIONS_KEPT {
+            cache.clear();
+        }
+        cache.insert(partition, Arc::clone(&known));
+        Ok(known)
+    }
+}

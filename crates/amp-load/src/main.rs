@@ -1,0 +1,12 @@
+//! `amp-load`: what lies in `extracted_data/`, into S3.
+
+use std::process::ExitCode;
+
+use amp_cli::{Program, launch};
+use amp_load::{Args, Settings, run};
+
+fn main() -> ExitCode {
+    let program =
+        Program { name: env!("CARGO_BIN_NAME"), version: env!("CARGO_PKG_VERSION"), log_prefix: "log_s3_load_" };
+    launch::<Args, _, _>(program, Settings::resolve, run)
+}

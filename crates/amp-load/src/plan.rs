@@ -1,0 +1,98 @@
+//! Which file becomes which object.
+
+use std::collections::HashMap;
+
+use amp_core::stage::Scan;
+use serde::Serialize;
+
+use crate::key::{KeyError, KeyTemplate};
+
+/// A file and the key it is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// The file's name.
+    pub file: String,
+    /// Its object's key.
+    pub key: String,
+}
+
+/// What a run is to upload.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The uploads, by file name.
+    pub uploads: Vec<Planned>,
+    /// Files that can have no key, and why.
+    pub keyless: Vec<(String, KeyError)>,
+}
+
+/// Files that would overwrite each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} files have the same key as another, for example `{}` and `{}`, which would both be `{}`: nothing was uploaded; use a key \
+     template that tells them apart, such as one with {{file}}",
+    .count, .example.0, .example.1, .key
+)]
+pub struct Collision {
+    count: usize,
+    example: (String, String),
+    key: String,
+}
+
+impl Plan {
+    /// Gives every file its key.
+    ///
+    /// # Errors
+    /// When two files have the same.
+    pub fn make(scan: Scan, keys: &KeyTemplate) -> Result<Self, Collision> {
+        let mut plan = Self::default();
+        for file in scan.files {
+            match keys.key(&file) {
+                Ok(key) => plan.uploads.push(Planned { file, key }),
+                Err(error) => plan.keyless.push((file, error)),
+            }
+        }
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<(), Collision> {
+        let mut first: HashMap<&str, &str> = HashMap::with_capacity(self.uploads.len());
+        let mut found: Option<Collision> = None;
+        for Planned { file, key } in &self.uploads {
+            let Some(other) = first.insert(key, file) else { continue };
+            let example = || (other.to_owned(), file.clone());
+            found.get_or_insert_with(|| Collision { count: 0, example: example(), key: key.clone() }).count += 1;
+        }
+        found.map_or(Ok(()), Err)
+    }
+
+    /// How many files were found.
+    #[must_use]
+    pub fn found(&self) -> usize {
+        self.uploads.len() + self.keyless.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(template: &str, files: &[&str]) -> Result<Plan, Collision> {
+        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        Plan::make(Scan { files, ignored: vec![] }, &KeyTemplate::parse("p/", template).unwrap())
+    }
+
+    #[test]
+    fn a_file_without_a_key_does_not_stand_in_the_way_of_the_others() {
+        let plan = plan("{hour}/{file}", &["1_2025-11-06_5#0.json", "x.json"]).unwrap();
+        assert_eq!(plan.uploads[0].key, "p/05/1_2025-11-06_5#0.json");
+        assert_eq!((plan.found(), plan.keyless.len()), (2, 1));
+    }
+
+    #[test]
+    fn files_that_would_overwrite_each_other_are_refused() {
+        let error = plan("{hour}.{ext}", &["1_2025-11-05_5#0.json", "1_2025-11-06_5#0.json", "1_2025-11-07_5#0.json"]);
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("2 files") && text.contains("p/05.json"), "{text}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Notes what S3 confirmed, and only then deletes it. One thread does both, so that many files share one wait for the disk.
+
+use std::sync::Arc;
+
+use amp_core::ledger::{Ledger, LoadRecord};
+use amp_core::receipt::{Proof, Receipt};
+use amp_core::stage::{Removal, StagedFile};
+use chrono::Utc;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+
+use crate::error::LoadError;
+use crate::plan::Planned;
+use crate::tally::Tally;
+
+/// Files open at most while they wait to be noted.
+const WAITING: usize = 64;
+
+/// A file of which S3 holds every byte.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file.
+    pub staged: StagedFile,
+    /// Its name and key.
+    pub planned: Planned,
+    /// The proof.
+    pub receipt: Receipt,
+    /// Whether the bucket had it before.
+    pub skipped: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Where the records of a run go.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The bucket.
+    pub bucket: String,
+    /// The endpoint, where it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// Whether confirmed files stay.
+    pub keep_local: bool,
+    /// Told what became of each.
+    pub tally: Arc<Tally>,
+}
+
+impl Recorder {
+    /// Takes files in until the sender is dropped; the handle ends when all are dealt with.
+    #[must_use]
+    pub fn start(self) -> (Sender<Loaded>, JoinHandle<()>) {
+        let (sender, receiver) = channel(WAITING);
+        (sender, tokio::task::spawn_blocking(move || self.run(receiver)))
+    }
+
+    fn run(self, mut receiver: Receiver<Loaded>) {
+        while let Some(first) = receiver.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < 2 * WAITING
+                && let Ok(next) = receiver.try_recv()
+            {
+                batch.push(next);
+            }
+            self.settle(batch);
+        }
+    }
+
+    fn settle(&self, batch: Vec<Loaded>) {
+        let records: Vec<_> = batch.iter().map(|loaded| self.record(loaded)).collect();
+        if let Err(error) = self.ledger.note_loads(&records) {
+            let error = format!("S3 has it, but that cannot be noted, so it stays: {error}");
+            batch.iter().for_each(|Loaded { planned, .. }| self.tally.failed(planned, &error, None));
+            return;
+        }
+        batch.into_iter().for_each(|loaded| self.finish(loaded));
+    }
+
+    fn record(&self, loaded: &Loaded) -> LoadRecord {
+        LoadRecord {
+            at: Utc::now(),
+            file: loaded.planned.file.clone(),
+            digest: loaded.receipt.digest(),
+            bucket: self.bucket.clone(),
+            key: loaded.planned.key.clone(),
+            endpoint: self.endpoint.clone(),
+            checksum: loaded.receipt.checksum().clone(),
+            proof: loaded.receipt.proof(),
+        }
+    }
+
+    fn finish(&self, Loaded { staged, planned, receipt, skipped, seconds }: Loaded) {
+        let Planned { file, key } = &planned;
+        let (bytes, did) = (receipt.digest().bytes, if skipped { "is there already:" } else { "->" });
+        let proof = match receipt.proof() {
+            Proof::Checksum => "checksum",
+            Proof::Etag => "MD5",
+            Proof::Size => "size",
+        };
+        tracing::info!("{file} {did} s3://{}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)", self.bucket);
+        self.tally.confirmed(bytes, skipped);
+        if self.keep_local {
+            return;
+        }
+        match staged.remove(&receipt) {
+            Ok(Removal::Deleted) => self.tally.deleted(),
+            Ok(Removal::Replaced) => tracing::info!("{file} was replaced meanwhile and stays for the next run"),
+            Err(error) => self.tally.undeleted(&planned, &LoadError::from(error)),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the command line, the environment and `.env` mean together.
+
+use amp_cli::Resolved;
+use amp_core::receipt::Algorithm;
+use amp_core::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number};
+use chrono::{DateTime, Utc};
+
+use crate::args::Args;
+use crate::key::KeyTemplate;
+use crate::store::{Encryption, Place};
+
+/// The settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the bucket is and who asks.
+    pub place: Place,
+    /// How a file's name becomes a key.
+    pub keys: KeyTemplate,
+    /// What to do about a key that exists.
+    pub if_exists: IfExists,
+    /// How many files and parts are uploaded at the same time.
+    pub concurrency: usize,
+    /// The checksum that is sent and compared.
+    pub checksum: Algorithm,
+    /// Files above this size go in parts.
+    pub multipart_threshold: u64,
+    /// How objects are stored.
+    pub storage_class: Option<String>,
+    /// How objects are encrypted.
+    pub encryption: Option<Encryption>,
+    /// Whether confirmed files stay.
+    pub keep_local: bool,
+    /// Whether files are uploaded that changed since they were unpacked.
+    pub accept_modified: bool,
+    /// Days of loads to compare with the bucket, instead of uploading.
+    pub verify_days: Option<u32>,
+}
+
+/// What to do about a key that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// Replace the object.
+    Overwrite,
+    /// Leave the object when it has the file's size and checksum.
+    Skip,
+    /// Leave the object and count the file as failed.
+    Fail,
+}
+
+const fn flag(flag: &'static str) -> Setting {
+    Setting { flag: Some(flag), env: &[], what: "" }
+}
+
+const BUCKET: Setting = Setting { flag: Some("--bucket"), env: &["AWS_BUCKET_NAME"], what: "the bucket" };
+const ACCESS_KEY: Setting = Setting { flag: None, env: &["AWS_ACCESS_KEY"], what: "the AWS access key" };
+const SECRET_KEY: Setting = Setting { flag: None, env: &["AWS_SECRET_KEY"], what: "the AWS secret key" };
+const REGION: Setting =
+    Setting { flag: Some("--aws-region"), env: &["AWS_REGION", "AWS_DEFAULT_REGION"], what: "the AWS region" };
+const ENDPOINT: Setting = Setting {
+    flag: Some("--endpoint-url"),
+    env: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+    what: "the S3 endpoint",
+};
+const ALLOW_HTTP: Setting = Setting { flag: None, env: &["AMP_ALLOW_HTTP"], what: "whether plain http is accepted" };
+const PREFIX: Setting = Setting { flag: Some("--prefix"), env: &["AMP_S3_PREFIX"], what: "the key prefix" };
+const TEMPLATE: Setting =
+    Setting { flag: Some("--key-template"), env: &["AMP_KEY_TEMPLATE"], what: "the key template" };
+const CONCURRENCY: Setting =
+    Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
+
+/// The largest object that S3 takes in one request.
+const LARGEST_PUT: u64 = 5 << 30;
+
+impl Settings {
+    /// What `args`, the environment and `.env` say; what is wrong is noted in `resolver`.
+    pub fn resolve(args: &Args, resolver: &mut Resolver, _now: DateTime<Utc>) -> Option<Resolved<Self>> {
+        let place = resolve_place(args, resolver);
+        let keys = resolve_keys(args, resolver);
+        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), |text| parse_number(text, 1));
+        let if_exists = resolver.optional(&flag("--if-exists"), args.if_exists.as_deref(), |text| match text {
+            "overwrite" => Ok(IfExists::Overwrite),
+            "skip" => Ok(IfExists::Skip),
+            "fail" => Ok(IfExists::Fail),
+            _ => Err(format!("`{text}` is neither overwrite nor skip nor fail")),
+        });
+        let checksum = resolver.optional(&flag("--checksum"), args.checksum.as_deref(), |text| match text {
+            "crc64nvme" => Ok(Algorithm::Crc64nvme),
+            "crc32c" => Ok(Algorithm::Crc32c),
+            "sha256" => Ok(Algorithm::Sha256),
+            _ => Err(format!("`{text}` is neither crc64nvme nor crc32c nor sha256")),
+        });
+        let threshold = flag("--multipart-threshold");
+        let multipart_threshold =
+            resolver.optional(&threshold, args.multipart_threshold.as_deref(), |text| match parse_bytes(text)? {
+                bytes if bytes > LARGEST_PUT => Err("S3 takes at most 5GiB in one part".to_owned()),
+                bytes => Ok(bytes),
+            });
+        let encryption = resolve_encryption(args, resolver);
+        let days = resolver.optional(&flag("--days"), args.days.as_deref(), |text| parse_number(text, 1));
+        let settings = Self {
+            place: place?,
+            keys: keys?,
+            if_exists: if_exists.unwrap_or(IfExists::Overwrite),
+            concurrency: concurrency.unwrap_or(8),
+            checksum: checksum.unwrap_or(Algorithm::Crc64nvme),
+            multipart_threshold: multipart_threshold.unwrap_or(64 << 20),
+            storage_class: args.storage_class.clone().filter(|class| !class.is_empty()),
+            encryption,
+            keep_local: args.keep_local,
+            accept_modified: args.accept_modified,
+            verify_days: args.verify.then_some(days.unwrap_or(30)),
+        };
+        Some(Resolved { settings, log_subject: String::new() })
+    }
+}
+
+fn resolve_place(args: &Args, resolver: &mut Resolver) -> Option<Place> {
+    let named = resolver.text(&BUCKET, args.bucket.as_deref()).is_some();
+    let bucket = resolver.optional(&BUCKET, args.bucket.as_deref(), |text| match text {
+        _ if text.starts_with("arn:") => Ok(text.to_owned()),
+        _ if text.contains(['/', ':']) => {
+            Err(format!("`{text}` is no bucket name; write the bare name, and --prefix for a folder in it"))
+        }
+        _ => Ok(text.to_owned()),
+    });
+    if !named && !args.common.dry_run {
+        resolver.missing(&BUCKET);
+    }
+    let credentials = match (resolver.secret(&ACCESS_KEY), resolver.secret(&SECRET_KEY)) {
+        (Some(access), Some(secret)) => Some((access, secret)),
+        (None, None) => None,
+        (access, _) => {
+            let (set, unset) = if access.is_some() { (ACCESS_KEY, SECRET_KEY) } else { (SECRET_KEY, ACCESS_KEY) };
+            let names = |setting: &Setting| setting.env.join(", ");
+            resolver.problem(format!(
+                "{} is set and {} is not: set both, or neither to use AWS's own profiles and roles",
+                names(&set),
+                names(&unset)
+            ));
+            None
+        }
+    };
+    let allow_http = args.allow_http || resolver.optional(&ALLOW_HTTP, None, parse_bool).unwrap_or(false);
+    let endpoint = resolver.optional(&ENDPOINT, args.endpoint_url.as_deref(), |text| {
+        parse_endpoint(text, allow_http).map_err(|error| match parse_endpoint(text, true) {
+            Ok(_) => format!("{error}, or give --allow-http if the network between is yours"),
+            Err(_) => error,
+        })
+    });
+    let region = resolver.text(&REGION, args.aws_region.as_deref());
+    Some(Place { bucket: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http })
+}
+
+fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
+    let prefix = resolver.text(&PREFIX, args.prefix.as_deref()).unwrap_or_default();
+    let given = resolver.text(&TEMPLATE, args.key_template.as_deref()).is_some();
+    let parse = |text: &str| KeyTemplate::parse(&prefix, text);
+    if given { resolver.optional(&TEMPLATE, args.key_template.as_deref(), parse) } else { parse("{file}").ok() }
+}
+
+fn resolve_encryption(args: &Args, resolver: &mut Resolver) -> Option<Encryption> {
+    let key = args.sse_kms_key_id.clone().filter(|key| !key.is_empty());
+    let encryption = resolver.optional(&flag("--sse"), args.sse.as_deref(), |text| match text {
+        "AES256" => Ok(Encryption::Aes256),
+        "aws:kms" => Ok(Encryption::Kms(key.clone())),
+        _ => Err(format!("`{text}` is neither AES256 nor aws:kms")),
+    });
+    if key.is_some() && !matches!(encryption, Some(Encryption::Kms(_))) {
+        resolver.problem("--sse-kms-key-id names a KMS key, which needs --sse aws:kms");
+    }
+    encryption
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use amp_core::settings::SettingsError;
+    use clap::Parser;
+
+    fn resolve(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let args = Args::try_parse_from([&["amp-load"], words].concat()).unwrap();
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut resolver = Resolver::new(pairs, None);
+        let resolved = Settings::resolve(&args, &mut resolver, Utc::now());
+        resolver.finish().map_err(|SettingsError(problems)| problems)?;
+        Ok(resolved.unwrap().settings)
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_together() {
+        let words = ["--if-exists", "ask", "--checksum", "md5", "--key-template", "{what}", "--sse-kms-key-id", "k"];
+        let problems = resolve(&words, &[("AWS_ACCESS_KEY", "a"), ("AMP_CONCURRENCY", "0")]).unwrap_err();
+        for word in ["AWS_BUCKET_NAME", "AWS_SECRET_KEY", "AMP_CONCURRENCY", "ask", "md5", "{what}", "aws:kms"] {
+            assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 7, "{problems:?}");
+    }
+
+    #[test]
+    fn credentials_come_in_pairs_and_are_not_shown() {
+        let both = [("AWS_BUCKET_NAME", "b"), ("AWS_ACCESS_KEY", "hunter1"), ("AWS_SECRET_KEY", "hunter2")];
+        let settings = resolve(&[], &both).unwrap();
+        assert!(settings.place.credentials.is_some());
+        assert!(!format!("{settings:?}").contains("hunter"));
+        assert!(resolve(&[], &both[..1]).unwrap().place.credentials.is_none());
+        assert!(resolve(&[], &both[..2]).is_err());
+        assert!(resolve(&[], &[both[0], both[2], ("AWS_ACCESS_KEY", "")]).is_err());
+    }
+
+    #[test]
+    fn plain_http_needs_leave_and_the_message_says_so() {
+        let minio = ["--bucket", "b", "--endpoint-url", "http://minio:9000"];
+        let problems = resolve(&minio, &[]).unwrap_err();
+        assert!(problems[0].contains("--allow-http"), "{problems:?}");
+        let settings = resolve(&minio, &[("AMP_ALLOW_HTTP", "true")]).unwrap();
+        assert_eq!(settings.place.endpoint.unwrap().as_str(), "http://minio:9000/");
+    }
+
+    #[test]
+    fn a_dry_run_needs_no_bucket_and_a_bucket_is_a_bare_name() {
+        assert_eq!(resolve(&["--dry-run"], &[]).unwrap().place.bucket, "");
+        assert!(resolve(&[], &[]).is_err());
+        assert!(resolve(&["--bucket", "s3://b/x"], &[]).unwrap_err()[0].contains("--prefix"));
+        assert!(resolve(&["--bucket", "arn:aws:s3:eu-west-1:1:accesspoint/x"], &[]).is_ok());
+    }
+}

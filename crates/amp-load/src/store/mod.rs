@@ -1,0 +1,173 @@
+//! The bucket as the loader sees it: what it asks for, what it is answered, how that can fail.
+
+mod s3;
+mod tries;
+
+use std::time::Duration;
+
+use amp_core::receipt::{Algorithm, Checksum};
+use amp_core::retry::Verdict;
+use amp_core::secret::Secret;
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use crate::body::BodyFault;
+
+pub use s3::S3Store;
+pub use tries::Tries;
+
+/// Where the bucket is and who asks.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Access key and secret key; `None`: what AWS's default chain finds.
+    pub credentials: Option<(Secret, Secret)>,
+    /// The region; `None`: the profile's, then `us-east-1`.
+    pub region: Option<String>,
+    /// The endpoint; `None`: the profile's, then Amazon's.
+    pub endpoint: Option<Url>,
+    /// Whether an endpoint may be of plain http where it is not on this machine.
+    pub allow_http: bool,
+}
+
+/// Server-side encryption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With S3's own keys.
+    Aes256,
+    /// With a KMS key, or the account's default one.
+    Kms(Option<String>),
+}
+
+/// How objects are to be stored.
+#[derive(Debug, Clone, Default)]
+pub struct Storage {
+    /// The storage class.
+    pub class: Option<String>,
+    /// The encryption.
+    pub encryption: Option<Encryption>,
+}
+
+/// An object to be written.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    /// Its key.
+    pub key: String,
+    /// What it holds, as HTTP names it.
+    pub content_type: &'static str,
+    /// Write it only if the key does not exist.
+    pub only_if_new: bool,
+}
+
+/// A part that S3 took.
+#[derive(Debug, Clone)]
+pub struct StoredPart {
+    /// Its number, counted from 1.
+    pub number: i32,
+    /// Its ETag as it came.
+    pub etag: String,
+    /// Its checksum, as it was sent.
+    pub checksum: Checksum,
+}
+
+/// An object as all its parts.
+#[derive(Debug)]
+pub struct Assembled<'a> {
+    /// Its parts, in order.
+    pub parts: &'a [StoredPart],
+    /// Its size.
+    pub bytes: u64,
+    /// Its checksum.
+    pub checksum: &'a Checksum,
+}
+
+/// An upload in parts that is neither complete nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// Its id.
+    pub id: String,
+    /// When it was begun, by the server's clock.
+    pub begun: DateTime<Utc>,
+}
+
+/// Whether the checksum of an object in parts covers the whole object, or is one of its parts' checksums.
+#[must_use]
+pub fn covers_whole_objects(algorithm: Algorithm) -> bool {
+    algorithm != Algorithm::Sha256
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{operation} {target}: {trouble}")]
+pub struct StoreError {
+    /// S3's name of the operation.
+    pub operation: &'static str,
+    /// What it was to act on.
+    pub target: String,
+    /// What went wrong.
+    pub trouble: Trouble,
+}
+
+/// What went wrong with a request.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    /// No answer came, or not a whole one.
+    #[error("no answer: {0}")]
+    Network(String),
+    /// Nothing moved for so long.
+    #[error("nothing moved for {0:?}; --read-timeout sets how long to wait")]
+    TimedOut(Duration),
+    /// The server has a problem that may pass.
+    #[error("{answer}")]
+    Busy {
+        /// What it said.
+        answer: String,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
+    /// Credentials, permission or the bucket: all other requests would fail too.
+    #[error("{answer}; {advice}")]
+    Refused {
+        /// What the server said.
+        answer: String,
+        /// What to do.
+        advice: String,
+    },
+    /// This operation is not allowed or not known; others may be.
+    #[error("{0}")]
+    Denied(String),
+    /// There is no such object or upload.
+    #[error("{0}")]
+    Absent(String),
+    /// The object exists and was not to be replaced.
+    #[error("an object of that key exists; --if-exists says what to do")]
+    Exists,
+    /// The file was not what it should be while it was sent.
+    #[error("{0}")]
+    Body(BodyFault),
+    /// The server took this request for wrong.
+    #[error("{0}")]
+    Rejected(String),
+    /// The run is stopping.
+    #[error("the run was stopped")]
+    Stopped,
+}
+
+impl StoreError {
+    /// What the failure asks of us.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match &self.trouble {
+            Trouble::Network(_) | Trouble::TimedOut(_) => Verdict::TRANSIENT,
+            Trouble::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after, then_split: false },
+            Trouble::Refused { .. } => Verdict::Refused,
+            Trouble::Denied(_)
+            | Trouble::Absent(_)
+            | Trouble::Exists
+            | Trouble::Body(_)
+            | Trouble::Rejected(_)
+            | Trouble::Stopped => Verdict::Permanent,
+        }
+    }
+}

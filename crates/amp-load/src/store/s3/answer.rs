@@ -1,0 +1,228 @@
+//! What S3's errors mean.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::store::Trouble;
+
+/// An answer that is an error, or none at all.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) code: Option<String>,
+    message: Option<String>,
+    region: Option<String>,
+    retry_after: Option<Duration>,
+    /// What it is when it is no answer of the server.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// Codes under which no other request would go either.
+const REFUSALS: [(&str, &str); 13] = [
+    (
+        "AccessDenied",
+        "the credentials need s3:PutObject on this bucket (and kms:GenerateDataKey where it is encrypted with KMS)",
+    ),
+    ("AllAccessDisabled", "ask the bucket's owner"),
+    ("AccountProblem", "ask AWS about the account"),
+    ("InvalidAccessKeyId", "check AWS_ACCESS_KEY"),
+    ("SignatureDoesNotMatch", "check AWS_SECRET_KEY"),
+    ("ExpiredToken", "the credentials have expired: renew them and run again"),
+    ("ExpiredTokenException", "the credentials have expired: renew them and run again"),
+    ("TokenRefreshRequired", "the credentials have expired: renew them and run again"),
+    ("InvalidToken", "the session token is not valid: renew the credentials and run again"),
+    ("InvalidSecurity", "check the credentials"),
+    ("NotSignedUp", "the account is not signed up for S3"),
+    ("RequestTimeTooSkewed", "check this machine's clock"),
+    ("NoSuchBucket", "check AWS_BUCKET_NAME and the endpoint"),
+];
+
+/// Codes that may pass, whatever status they come with.
+const PASSING: [&str; 9] = [
+    "SlowDown",
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "BadDigest",
+    "XAmzContentChecksumMismatch",
+    "IncompleteBody",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+];
+
+/// Codes that say the bucket is elsewhere.
+const ELSEWHERE: [&str; 4] =
+    ["PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
+
+impl Answer {
+    /// No answer of the server: what it is instead.
+    pub(super) fn none(trouble: Trouble) -> Self {
+        Self { trouble: Some(trouble), ..Self::default() }
+    }
+
+    fn text(&self) -> String {
+        let mut text = self.status.to_string();
+        for part in [&self.code, &self.message].into_iter().flatten() {
+            text.push_str(if text.contains(' ') { ": " } else { " " });
+            text.push_str(part);
+        }
+        text
+    }
+
+    fn refused(&self, advice: impl Into<String>) -> Trouble {
+        Trouble::Refused { answer: self.text(), advice: advice.into() }
+    }
+
+    fn elsewhere(&self) -> Trouble {
+        self.refused(match &self.region {
+            Some(region) => format!("the bucket is in {region}: set AWS_REGION={region}"),
+            None => "the bucket is in another region: set AWS_REGION to it".to_owned(),
+        })
+    }
+
+    /// What it means for one request. The answer to a HEAD has no body and so no code.
+    pub(super) fn into_trouble(mut self, head: bool) -> Trouble {
+        if let Some(trouble) = self.trouble.take() {
+            return trouble;
+        }
+        let code = self.code.as_deref().unwrap_or_default();
+        let busy = |answer: &Self| Trouble::Busy { answer: answer.text(), retry_after: answer.retry_after };
+        let refusal = REFUSALS.iter().find(|(known, _)| *known == code);
+        match (self.status, refusal) {
+            _ if PASSING.contains(&code) => busy(&self),
+            _ if ELSEWHERE.contains(&code) => self.elsewhere(),
+            (403 | 405 | 501, _) if head => Trouble::Denied(self.text()),
+            (_, Some((_, advice))) => self.refused(*advice),
+            (301 | 307 | 308, _) => self.elsewhere(),
+            (401 | 403, None) => self.refused("check the credentials and what they may do"),
+            (404, _) => Trouble::Absent(self.text()),
+            (412, _) => Trouble::Exists,
+            (501, _) => Trouble::Rejected(self.text()),
+            (408 | 429 | 500.., _) => busy(&self),
+            _ => Trouble::Rejected(self.text()),
+        }
+    }
+
+    /// What it means for the bucket as a whole.
+    pub(super) fn into_bucket_trouble(self, bucket: &str) -> Trouble {
+        let text = self.text();
+        match self.into_trouble(false) {
+            Trouble::Absent(_) | Trouble::Rejected(_) | Trouble::Denied(_) | Trouble::Exists => Trouble::Refused {
+                answer: text,
+                advice: format!("check that bucket {bucket} exists and the endpoint is one of S3"),
+            },
+            trouble => trouble,
+        }
+    }
+}
+
+/// Reads what the SDK makes of an answer.
+pub(super) fn understand<E>(error: &SdkError<E>) -> Answer
+where
+    E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    if let Some(missing) = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
+        return Answer::none(Trouble::Refused {
+            answer: no_credentials(missing),
+            advice: "renew the credentials and run again".into(),
+        });
+    }
+    let Some(raw) = error.raw_response() else {
+        return Answer::none(match error {
+            SdkError::ConstructionFailure(_) => Trouble::Rejected(chain(error)),
+            // The two outermost say only that it is one of the network.
+            _ => Trouble::Network(chain(causes(error).nth(2).unwrap_or(error))),
+        });
+    };
+    let header = |name: &str| raw.headers().get(name).map(str::to_owned);
+    let status = raw.status().as_u16();
+    if matches!(error, SdkError::ResponseError(_)) && (200..300).contains(&status) {
+        return Answer::none(Trouble::Network(format!("the answer breaks off: {}", chain(error))));
+    }
+    let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
+    Answer {
+        status,
+        code: metadata.and_then(|meta| meta.code()).map(str::to_owned),
+        message: metadata.and_then(|meta| meta.message()).map(str::to_owned),
+        region: header("x-amz-bucket-region"),
+        retry_after: header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs),
+        trouble: None,
+    }
+}
+
+/// Why there are no credentials, without the SDK's own words where they say nothing.
+pub(super) fn no_credentials(error: &CredentialsError) -> String {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials were found".to_owned(),
+        CredentialsError::ProviderTimedOut(_) => "asking for AWS credentials took too long".to_owned(),
+        _ => format!("AWS credentials could not be had: {}", chain(error)),
+    }
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// The error and its causes, each said once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in causes(error) {
+        let text = cause.to_string();
+        if !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+    }
+    said.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+    use amp_core::retry::Verdict;
+
+    fn verdict(status: u16, code: &str, head: bool) -> Verdict {
+        let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+        let trouble = Answer { status, code, ..Answer::default() }.into_trouble(head);
+        StoreError { operation: "PutObject", target: String::new(), trouble }.verdict()
+    }
+
+    #[test]
+    fn every_status_has_a_verdict() {
+        for status in 100..=599u16 {
+            let expected = match status {
+                301 | 307 | 308 | 401 | 403 => Verdict::Refused,
+                501 => Verdict::Permanent,
+                408 | 429 | 500.. => Verdict::TRANSIENT,
+                _ => Verdict::Permanent,
+            };
+            assert_eq!(verdict(status, "", false), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_code_says_more_than_the_status() {
+        for code in ["SlowDown", "BadDigest", "RequestTimeout", "InternalError"] {
+            assert_eq!(verdict(400, code, false), Verdict::TRANSIENT, "{code}");
+        }
+        for code in ["ExpiredToken", "NoSuchBucket", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed"] {
+            assert_eq!(verdict(400, code, false), Verdict::Refused, "{code}");
+        }
+        assert_eq!(verdict(404, "NoSuchUpload", false), Verdict::Permanent);
+        assert_eq!(verdict(403, "", true), Verdict::Permanent);
+    }
+
+    #[test]
+    fn a_bucket_elsewhere_is_named() {
+        let answer = Answer { status: 301, region: Some("eu-west-1".into()), ..Answer::default() };
+        assert!(answer.into_bucket_trouble("b").to_string().contains("AWS_REGION=eu-west-1"));
+    }
+}

@@ -1,0 +1,143 @@
+//! From a place to a client: region, credentials, endpoint, TLS.
+
+use std::time::Duration;
+
+use amp_core::settings::{is_loopback, parse_endpoint};
+use aws_config::BehaviorVersion;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    AppName, Credentials, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedHttpClient,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector, tls};
+use url::{Host, Url};
+
+use super::{S3Store, answer};
+use crate::store::{Place, Storage, StoreError, Trouble};
+
+/// No connection should take longer to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl S3Store {
+    /// Finds region and credentials and sets up the client; nothing is asked of S3 yet. `idle`: nothing moves for so long is a timeout.
+    ///
+    /// # Errors
+    /// When no credentials are found.
+    pub async fn connect(place: &Place, storage: Storage, idle: Duration) -> Result<Self, StoreError> {
+        let http = http_client(place.endpoint.as_ref().is_some_and(is_loopback));
+        let region = match &place.region {
+            Some(region) => Region::new(region.clone()),
+            None => {
+                let profile = ProfileFileRegionProvider::new();
+                let chain = RegionProviderChain::first_try(profile).or_else("us-east-1");
+                chain.region().await.unwrap_or(Region::from_static("us-east-1"))
+            }
+        };
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).region(region);
+        if let Some((access, secret)) = &place.credentials {
+            let credentials = Credentials::new(access.expose(), secret.expose(), None, None, "amp-load");
+            loader = loader.credentials_provider(credentials);
+        }
+        let shared = loader.load().await;
+        let refused = |answer: String, advice: &str| StoreError {
+            operation: "settings",
+            target: format!("for bucket {}", place.bucket),
+            trouble: Trouble::Refused { answer, advice: advice.into() },
+        };
+        let keyless = "set AWS_ACCESS_KEY and AWS_SECRET_KEY, or AWS_PROFILE, or run where a role is attached";
+        let Some(credentials) = shared.credentials_provider() else {
+            return Err(refused("no AWS credentials are configured".into(), keyless));
+        };
+        if place.credentials.is_none() {
+            credentials
+                .provide_credentials()
+                .await
+                .map_err(|error| refused(answer::no_credentials(&error), keyless))?;
+        }
+        let endpoint = match (&place.endpoint, shared.endpoint_url().filter(|url| !url.is_empty())) {
+            (None, Some(profile)) => Some(parse_endpoint(profile, place.allow_http).map_err(|error| {
+                refused(format!("the AWS profile's endpoint_url: {error}"), "change it, or give --endpoint-url")
+            })?),
+            (given, _) => given.clone(),
+        };
+        let mut config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .credentials_provider(credentials)
+            .region(shared.region().cloned())
+            .force_path_style(endpoint.as_ref().is_some_and(has_no_subdomains))
+            // One owner of retries and timeouts: ours.
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(idle.min(CONNECT_TIMEOUT)).build())
+            // Checksums are given beforehand, which keeps the body plain and unchunked.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        config.set_endpoint_url(endpoint.as_ref().map(Url::to_string));
+        config.set_use_fips(shared.use_fips());
+        config.set_use_dual_stack(shared.use_dual_stack());
+        config.set_app_name(AppName::new(concat!("amp-load-", env!("CARGO_PKG_VERSION"))).ok());
+        Ok(Self { client: Client::from_conf(config.build()), bucket: place.bucket.clone(), endpoint, storage, idle })
+    }
+
+    /// The endpoint as records name it: `None` for Amazon's own.
+    #[must_use]
+    pub fn foreign_endpoint(&self) -> Option<String> {
+        self.endpoint.as_ref().filter(|url| !is_amazons(url)).map(|url| url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
+fn http_client(loopback: bool) -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .proxy_config(if loopback { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    })
+}
+
+/// Whether the bucket can't be a subdomain of the endpoint's host: an IP address, `localhost`, or a bare name in a local network.
+fn has_no_subdomains(endpoint: &Url) -> bool {
+    match endpoint.host() {
+        Some(Host::Domain(name)) => !name.contains('.') || is_loopback(endpoint),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
+/// Whether the endpoint is one of Amazon's own, whose answers need no second look.
+fn is_amazons(endpoint: &Url) -> bool {
+    endpoint.host_str().is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amazons_own_endpoints_are_known_and_others_keep_the_bucket_in_the_path_where_they_must() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (text, amazon, path_style) in [
+            ("https://s3.eu-west-1.amazonaws.com", true, false),
+            ("https://amazonaws.com.example.org", false, false),
+            ("https://minio.example.org:9000", false, false),
+            ("http://minio:9000", false, true),
+            ("http://localhost:9000", false, true),
+            ("http://127.0.0.1", false, true),
+            ("https://[::1]:1", false, true),
+            ("https://10.0.0.1", false, true),
+        ] {
+            assert_eq!((is_amazons(&url(text)), has_no_subdomains(&url(text))), (amazon, path_style), "{text}");
+        }
+    }
+}

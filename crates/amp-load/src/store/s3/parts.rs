@@ -1,0 +1,173 @@
+//! Objects in parts.
+
+use amp_core::receipt::{Algorithm, Checksum, Stored};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use chrono::DateTime;
+
+use super::S3Store;
+use crate::body::Source;
+use crate::store::{Assembled, NewObject, OpenUpload, StoreError, StoredPart, Trouble, covers_whole_objects};
+
+impl S3Store {
+    /// Begins an upload in parts and returns its id.
+    ///
+    /// # Errors
+    /// When S3 gives none.
+    pub async fn create(&self, object: &NewObject, algorithm: Algorithm) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .content_type(object.content_type)
+            .checksum_algorithm(named(algorithm))
+            .checksum_type(coverage(algorithm));
+        let call = self.call("CreateMultipartUpload", &object.key);
+        let reply = call.done(self.stored_so(request).send(), None).await?;
+        reply.upload_id.ok_or_else(|| call.error(Trouble::Rejected("the answer has no upload id".into())))
+    }
+
+    /// Uploads a part.
+    ///
+    /// # Errors
+    /// When S3 does not say that it holds exactly the part.
+    pub async fn upload_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: i32,
+        checksum: Checksum,
+        source: &Source,
+    ) -> Result<StoredPart, StoreError> {
+        let (body, flow) = source.body();
+        let request = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload)
+            .part_number(number)
+            .content_length(source.digest.bytes.cast_signed())
+            .body(ByteStream::new(SdkBody::from_body_1_x(body)));
+        let request = match checksum.algorithm {
+            Algorithm::Crc64nvme => request.checksum_crc64_nvme(&checksum.value),
+            Algorithm::Crc32c => request.checksum_crc32_c(&checksum.value),
+            Algorithm::Sha256 => request.checksum_sha256(&checksum.value),
+        };
+        let call = self.call("UploadPart", key);
+        let reply = call.done(request.send(), Some(flow)).await?;
+        let stored = match checksum.algorithm {
+            Algorithm::Crc64nvme => reply.checksum_crc64_nvme(),
+            Algorithm::Crc32c => reply.checksum_crc32_c(),
+            Algorithm::Sha256 => reply.checksum_sha256(),
+        };
+        if let Some(stored) = stored.filter(|stored| *stored != checksum.value) {
+            let (algorithm, ours) = (checksum.algorithm, &checksum.value);
+            let answer = format!("part {number}: the server stored {algorithm} {stored}, the part has {ours}");
+            return Err(call.error(Trouble::Busy { answer, retry_after: None }));
+        }
+        let etag = reply.e_tag.ok_or_else(|| call.error(Trouble::Rejected(format!("part {number} got no ETag"))))?;
+        Ok(StoredPart { number, etag, checksum })
+    }
+
+    /// Makes the object of its parts.
+    ///
+    /// # Errors
+    /// When S3 does not say that it did.
+    pub async fn complete(
+        &self,
+        object: &NewObject,
+        upload: &str,
+        whole: &Assembled<'_>,
+    ) -> Result<Stored, StoreError> {
+        let parts = whole.parts.iter().map(|StoredPart { number, etag, checksum }| {
+            let part = CompletedPart::builder().part_number(*number).e_tag(etag);
+            match checksum.algorithm {
+                Algorithm::Crc64nvme => part.checksum_crc64_nvme(&checksum.value),
+                Algorithm::Crc32c => part.checksum_crc32_c(&checksum.value),
+                Algorithm::Sha256 => part.checksum_sha256(&checksum.value),
+            }
+            .build()
+        });
+        let Checksum { algorithm, value } = whole.checksum;
+        let request = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .upload_id(upload)
+            .checksum_type(coverage(*algorithm))
+            .mpu_object_size(whole.bytes.cast_signed())
+            .set_if_none_match(object.only_if_new.then(|| "*".to_owned()))
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build());
+        let request = match algorithm {
+            Algorithm::Crc64nvme => request.checksum_crc64_nvme(value),
+            Algorithm::Crc32c => request.checksum_crc32_c(value),
+            // A composite is not of the object's bytes, so S3 takes none beforehand.
+            Algorithm::Sha256 => request,
+        };
+        let call = self.call("CompleteMultipartUpload", &object.key);
+        let reply = call.done(request.send(), None).await?;
+        let checksum = match algorithm {
+            Algorithm::Crc64nvme => reply.checksum_crc64_nvme,
+            Algorithm::Crc32c => reply.checksum_crc32_c,
+            Algorithm::Sha256 => reply.checksum_sha256,
+        };
+        // The ETag of parts is not the MD5 of the bytes.
+        Ok(Stored { bytes: None, checksum, etag: None })
+    }
+
+    /// Gives an upload in parts up. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// When S3 does not say that it is gone.
+    pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
+        let call = self.call("AbortMultipartUpload", key);
+        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        match call.done(request.send(), None).await {
+            Ok(_) | Err(StoreError { trouble: Trouble::Absent(_), .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The uploads in parts of exactly that key that are neither complete nor aborted.
+    ///
+    /// # Errors
+    /// When S3 does not list them.
+    pub async fn open_uploads(&self, key: &str) -> Result<Vec<OpenUpload>, StoreError> {
+        let call = self.call("ListMultipartUploads", key);
+        let (mut key_marker, mut id_marker) = (None, None);
+        let mut open = Vec::new();
+        loop {
+            let request = self
+                .client
+                .list_multipart_uploads()
+                .bucket(&self.bucket)
+                .prefix(key)
+                .set_key_marker(key_marker)
+                .set_upload_id_marker(id_marker);
+            let page = call.done(request.send(), None).await?;
+            open.extend(page.uploads().iter().filter(|upload| upload.key() == Some(key)).filter_map(|upload| {
+                let begun = upload.initiated().and_then(|at| DateTime::from_timestamp(at.secs(), 0));
+                Some(OpenUpload { id: upload.upload_id()?.to_owned(), begun: begun.unwrap_or(DateTime::UNIX_EPOCH) })
+            }));
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(open);
+            }
+            (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
+        }
+    }
+}
+
+fn named(algorithm: Algorithm) -> ChecksumAlgorithm {
+    match algorithm {
+        Algorithm::Crc64nvme => ChecksumAlgorithm::Crc64Nvme,
+        Algorithm::Crc32c => ChecksumAlgorithm::Crc32C,
+        Algorithm::Sha256 => ChecksumAlgorithm::Sha256,
+    }
+}
+
+fn coverage(algorithm: Algorithm) -> ChecksumType {
+    if covers_whole_objects(algorithm) { ChecksumType::FullObject } else { ChecksumType::Composite }
+}

@@ -1,0 +1,171 @@
+//! Digests and checksums of files and of their parts, taken before they are sent.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use amp_core::checksum::{Digest, Digester};
+use amp_core::receipt::{Algorithm, Checksum};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use crc_fast::CrcAlgorithm::Crc32Iscsi;
+use md5::Md5;
+use sha2::{Digest as _, Sha256};
+
+const BUFFER: usize = 256 << 10;
+
+/// What a run of bytes is known by: always its digest, and its checksum in the algorithm that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// Size and CRC64NVME.
+    pub digest: Digest,
+    value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Crc64nvme,
+    Crc32c(u32),
+    Sha256([u8; 32]),
+}
+
+impl Sum {
+    /// What a digest says by itself; `None` when the algorithm needs the bytes.
+    #[must_use]
+    pub fn known(digest: Digest, algorithm: Algorithm) -> Option<Self> {
+        (algorithm == Algorithm::Crc64nvme).then_some(Self { digest, value: Value::Crc64nvme })
+    }
+
+    /// Reads `len` bytes of `file` from `offset`, or fewer where it ends before.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of(file: &File, offset: u64, len: u64, algorithm: Algorithm) -> io::Result<Self> {
+        let mut digester = Digester::default();
+        let mut crc32c = (algorithm == Algorithm::Crc32c).then(|| crc_fast::Digest::new(Crc32Iscsi));
+        let mut sha256 = (algorithm == Algorithm::Sha256).then(Sha256::new);
+        read(file, offset, len, |bytes| {
+            digester.update(bytes);
+            crc32c.iter_mut().for_each(|crc| crc.update(bytes));
+            sha256.iter_mut().for_each(|sha| sha.update(bytes));
+        })?;
+        let value = match (crc32c, sha256) {
+            (Some(crc), _) => Value::Crc32c(crc.finalize() as u32),
+            (_, Some(sha)) => Value::Sha256(sha.finalize().into()),
+            _ => Value::Crc64nvme,
+        };
+        Ok(Self { digest: digester.digest(), value })
+    }
+
+    /// The checksum as S3 writes it.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        match &self.value {
+            Value::Crc64nvme => Checksum { algorithm: Algorithm::Crc64nvme, value: self.digest.crc64nvme.to_string() },
+            Value::Crc32c(crc) => {
+                Checksum { algorithm: Algorithm::Crc32c, value: BASE64_STANDARD.encode(crc.to_be_bytes()) }
+            }
+            Value::Sha256(sha) => Checksum { algorithm: Algorithm::Sha256, value: BASE64_STANDARD.encode(sha) },
+        }
+    }
+}
+
+/// The digest and checksum of an object by those of its parts, in order: CRCs are combined to that of the whole, SHA-256 to that of the
+/// parts' (`-N`).
+#[must_use]
+pub(crate) fn whole(parts: &[Sum]) -> (Digest, Checksum) {
+    let mut digest = Digester::default().digest();
+    let (mut crc32c, mut sha256) = (crc_fast::Digest::new(Crc32Iscsi).finalize(), Sha256::new());
+    for Sum { digest: part, value } in parts {
+        digest = Digest {
+            bytes: digest.bytes + part.bytes,
+            crc64nvme: digest.crc64nvme.followed_by(part.crc64nvme, part.bytes),
+        };
+        match value {
+            Value::Crc64nvme => {}
+            Value::Crc32c(crc) => {
+                crc32c = crc_fast::checksum_combine(Crc32Iscsi, crc32c, u64::from(*crc), part.bytes);
+            }
+            Value::Sha256(sha) => sha256.update(sha),
+        }
+    }
+    let checksum = match parts.first().map(|part| &part.value) {
+        Some(Value::Sha256(_)) => {
+            let value = format!("{}-{}", BASE64_STANDARD.encode(sha256.finalize()), parts.len());
+            Checksum { algorithm: Algorithm::Sha256, value }
+        }
+        Some(Value::Crc32c(_)) => Sum { digest, value: Value::Crc32c(crc32c as u32) }.checksum(),
+        _ => Sum { digest, value: Value::Crc64nvme }.checksum(),
+    };
+    (digest, checksum)
+}
+
+/// The MD5 of the first `len` bytes in hexadecimal, as ETags have it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn md5_hex(file: &File, len: u64) -> io::Result<String> {
+    let mut md5 = Md5::new();
+    read(file, 0, len, |bytes| md5.update(bytes))?;
+    Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn read(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER.min(usize::try_from(len).unwrap_or(BUFFER))];
+    let mut done = 0;
+    while done < len {
+        let wanted = buffer.len().min(usize::try_from(len - done).unwrap_or(BUFFER));
+        let count = match file.read_at(&mut buffer[..wanted], offset + done) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        if count == 0 {
+            break;
+        }
+        take(&buffer[..count]);
+        done += count as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn checksums_are_those_of_the_catalogues() {
+        let file = file(b"123456789");
+        let value = |algorithm| Sum::of(&file, 0, 9, algorithm).unwrap().checksum().value;
+        assert_eq!(value(Algorithm::Crc64nvme), "rosUhgp5mIg=");
+        assert_eq!(value(Algorithm::Crc32c), BASE64_STANDARD.encode(0xe306_9283_u32.to_be_bytes()));
+        assert_eq!(value(Algorithm::Sha256), "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=");
+        assert_eq!(md5_hex(&file, 9).unwrap(), "25f9e794323b453885f5181f1b624d0b");
+    }
+
+    #[test]
+    fn parts_make_up_the_whole() {
+        let bytes: Vec<u8> = (0..700_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
+        let file = file(&bytes);
+        for algorithm in [Algorithm::Crc64nvme, Algorithm::Crc32c] {
+            let parts: Vec<_> = [(0, 300_000), (300_000, 300_000), (600_000, 300_000)]
+                .map(|(at, len)| Sum::of(&file, at, len, algorithm).unwrap())
+                .into();
+            let all = Sum::of(&file, 0, u64::MAX, algorithm).unwrap();
+            assert_eq!(whole(&parts), (all.digest, all.checksum()));
+        }
+    }
+
+    #[test]
+    fn a_composite_is_the_hash_of_the_parts_hashes_and_their_number() {
+        let file = file(b"ab");
+        let parts = [0, 1].map(|at| Sum::of(&file, at, 1, Algorithm::Sha256).unwrap());
+        let hashes = [Sha256::digest(b"a"), Sha256::digest(b"b")].concat();
+        assert_eq!(whole(&parts).1.value, format!("{}-2", BASE64_STANDARD.encode(Sha256::digest(hashes))));
+    }
+}

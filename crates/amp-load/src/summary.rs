@@ -1,0 +1,182 @@
+//! What a run says at its end.
+
+use std::io::{self, Write};
+
+use amp_cli::{Document, Exit, Outcome, human_bytes};
+use serde::Serialize;
+
+use crate::plan::Planned;
+
+/// The result of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    program: &'static str,
+    version: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The bucket, where one is known.
+    pub bucket: Option<String>,
+    /// How many files came how far.
+    pub files: Files,
+    /// Bytes of the files that were uploaded.
+    pub bytes_uploaded: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What went wrong.
+    pub failures: Vec<Failure>,
+    /// Requests that were tried again.
+    pub retries: u64,
+    /// What `--verify` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
+    /// Set when nothing was to be done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Vec<Planned>>,
+    /// What the exit code is to say.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+/// How many files came how far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Files {
+    /// Found in `extracted_data/`.
+    pub found: usize,
+    /// Uploaded and confirmed.
+    pub uploaded: usize,
+    /// Not uploaded because the bucket has them already.
+    pub skipped: usize,
+    /// Neither.
+    pub failed: usize,
+    /// Deleted after confirmation.
+    pub deleted: usize,
+}
+
+/// What went wrong with one file, or with the run when `file` is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The file.
+    pub file: Option<String>,
+    /// Its key.
+    pub key: Option<String>,
+    /// What happened and what to do.
+    pub error: String,
+}
+
+/// What `--verify` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Objects compared.
+    pub checked: usize,
+    /// Keys that the bucket does not have.
+    pub missing: Vec<String>,
+    /// Keys whose objects are not what was loaded.
+    pub different: Vec<String>,
+}
+
+impl Summary {
+    /// A run that has found nothing so far.
+    #[must_use]
+    pub fn new(bucket: &str) -> Self {
+        Self {
+            program: "amp-load",
+            version: env!("CARGO_PKG_VERSION"),
+            outcome: Outcome::Empty,
+            bucket: Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty()),
+            files: Files::default(),
+            bytes_uploaded: 0,
+            seconds: 0.0,
+            failures: Vec::new(),
+            retries: 0,
+            verified: None,
+            dry_run: false,
+            planned: None,
+            exit: Exit::Done,
+        }
+    }
+
+    /// Notes what ended the run before its end.
+    pub fn end(&mut self, exit: Exit, error: String) {
+        let done = self.files.uploaded + self.files.skipped > 0;
+        self.outcome = match exit {
+            Exit::Interrupted => Outcome::Interrupted,
+            _ if done => Outcome::Partial,
+            _ => Outcome::Failed,
+        };
+        self.exit = exit;
+        self.failures.push(Failure { file: None, key: None, error });
+    }
+}
+
+impl Document for Summary {
+    fn unusable(problems: &[String]) -> Self {
+        let mut summary = Self::new("");
+        problems.iter().for_each(|problem| summary.end(Exit::Unusable, problem.clone()));
+        summary
+    }
+
+    fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
+        if let Some(planned) = &self.planned {
+            for Planned { file, key } in planned {
+                writeln!(out, "{file} -> s3://{bucket}/{key}")?;
+            }
+            let what = if self.verified.is_some() { "objects would be compared" } else { "files would be uploaded" };
+            writeln!(out, "dry run: {} {what}, nothing was changed", planned.len())?;
+        } else if let Some(Verified { checked, missing, different }) = &self.verified {
+            let count = |keys: &[String]| keys.len();
+            writeln!(out, "checked    {checked:>8} objects in {bucket}, {:.1} s", self.seconds)?;
+            writeln!(out, "missing    {:>8}", count(missing))?;
+            writeln!(out, "different  {:>8}", count(different))?;
+            for (what, keys) in [("missing", missing), ("different", different)] {
+                keys.iter().try_for_each(|key| writeln!(out, "{what}: s3://{bucket}/{key}"))?;
+            }
+        } else if self.outcome == Outcome::Empty {
+            writeln!(out, "nothing to load")?;
+        } else {
+            let Files { found, uploaded, skipped, failed, deleted } = self.files;
+            writeln!(out, "found      {found:>8} files")?;
+            writeln!(
+                out,
+                "uploaded   {uploaded:>8} to {bucket}: {}, {:.1} s",
+                human_bytes(self.bytes_uploaded),
+                self.seconds
+            )?;
+            for (what, number) in [("skipped", skipped), ("deleted", deleted), ("failed", failed)] {
+                if number > 0 {
+                    writeln!(out, "{what:<10} {number:>8}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_the_contracts() {
+        let text = serde_json::to_string(&Summary::new("lake")).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                "{{\"program\":\"amp-load\",\"version\":\"{}\",\"outcome\":\"empty\",\"bucket\":\"lake\",\"files\":{{\"found\":0,\
+                 \"uploaded\":0,\"skipped\":0,\"failed\":0,\"deleted\":0}},\"bytes_uploaded\":0,\"seconds\":0.0,\"failures\":[],\"retries\":0}}",
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+        let unusable = serde_json::to_value(Summary::unusable(&["no bucket".into()])).unwrap();
+        assert_eq!(unusable["outcome"], "failed");
+        assert_eq!(unusable["failures"][0]["error"], "no bucket");
+        assert!(unusable["failures"][0]["file"].is_null());
+    }
+}

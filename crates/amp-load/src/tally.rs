@@ -1,0 +1,97 @@
+//! What became of the files so far, counted by all who work on them.
+
+use std::sync::{Mutex, PoisonError};
+
+use amp_cli::{Exit, Outcome};
+use amp_core::retry::Verdict;
+
+use crate::error::LoadError;
+use crate::plan::Planned;
+use crate::summary::{Failure, Files, Summary};
+
+/// The counts of a run.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    files: Files,
+    bytes: u64,
+    failures: Vec<Failure>,
+    /// Failures that will not pass by themselves.
+    lasting: bool,
+    refused: bool,
+}
+
+impl Tally {
+    fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// S3 holds a file, before or since.
+    pub fn confirmed(&self, bytes: u64, skipped: bool) {
+        self.with(|counts| {
+            if skipped {
+                counts.files.skipped += 1;
+            } else {
+                counts.files.uploaded += 1;
+                counts.bytes += bytes;
+            }
+        });
+    }
+
+    /// A confirmed file was deleted.
+    pub fn deleted(&self) {
+        self.with(|counts| counts.files.deleted += 1);
+    }
+
+    /// A confirmed file could not be deleted.
+    pub fn undeleted(&self, planned: &Planned, error: &LoadError) {
+        let error = format!("S3 has it, but it was not deleted: {error}");
+        self.with(|counts| counts.note(planned, &error));
+    }
+
+    /// A file was not loaded. `verdict`: what that means for the others.
+    pub fn failed(&self, planned: &Planned, error: &str, verdict: Option<&Verdict>) {
+        self.with(|counts| {
+            counts.note(planned, error);
+            counts.files.failed += 1;
+            counts.lasting |= !matches!(verdict, Some(Verdict::Transient { .. }));
+            counts.refused |= verdict == Some(&Verdict::Refused);
+        });
+    }
+
+    /// Whether AWS refused us.
+    pub fn is_refused(&self) -> bool {
+        self.with(|counts| counts.refused)
+    }
+
+    /// Fills in what came of the run.
+    pub fn conclude(&self, summary: &mut Summary, interrupted: bool) {
+        self.with(|counts| {
+            let found = summary.files.found;
+            summary.files = Files { found, ..counts.files };
+            summary.bytes_uploaded = counts.bytes;
+            summary.failures.append(&mut counts.failures);
+            let achieved = counts.files.uploaded + counts.files.skipped > 0;
+            let fine = summary.failures.is_empty();
+            (summary.outcome, summary.exit) = match (interrupted, fine, achieved) {
+                _ if counts.refused => (if achieved { Outcome::Partial } else { Outcome::Failed }, Exit::Refused),
+                (true, ..) => (Outcome::Interrupted, Exit::Interrupted),
+                (_, true, _) => (Outcome::Complete, Exit::Done),
+                (_, _, true) => (Outcome::Partial, Exit::Incomplete),
+                _ if counts.lasting => (Outcome::Failed, Exit::Incomplete),
+                _ => (Outcome::Failed, Exit::Temporary),
+            };
+        });
+    }
+}
+
+impl Counts {
+    fn note(&mut self, planned: &Planned, error: &str) {
+        let Planned { file, key } = planned;
+        tracing::error!("{file}: {error}");
+        let key = Some(key.clone()).filter(|key| !key.is_empty());
+        self.failures.push(Failure { file: Some(file.clone()), key, error: error.to_owned() });
+    }
+}

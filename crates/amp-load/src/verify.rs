@@ -1,0 +1,132 @@
+//! Compares what earlier loads recorded with what the bucket holds.
+
+use std::sync::Arc;
+
+use amp_cli::{Exit, Outcome, Session};
+use amp_core::ledger::{Ledger, LoadRecord};
+use amp_core::receipt::{Expected, Mismatch, Proof, Receipt, Stored};
+use amp_core::retry::Verdict;
+use chrono::TimeDelta;
+use tokio::task::JoinSet;
+
+use crate::error::End;
+use crate::store::{S3Store, StoreError, Tries};
+use crate::summary::{Failure, Summary, Verified};
+
+/// What became of one object.
+enum Finding {
+    Same(Proof),
+    Missing,
+    Different(Mismatch),
+    Unknown(StoreError),
+}
+
+/// Compares `records` with the bucket and fills in `summary`.
+///
+/// # Errors
+/// When AWS refuses.
+pub(crate) async fn verify(
+    records: Vec<LoadRecord>,
+    concurrency: usize,
+    session: &Session,
+    store: S3Store,
+    tries: &Arc<Tries>,
+    summary: &mut Summary,
+) -> Result<(), End> {
+    let store = Arc::new(store);
+    let mut verified = Verified::default();
+    let mut transient = true;
+    let mut by_size = 0usize;
+    let mut tasks: JoinSet<(LoadRecord, Finding)> = JoinSet::new();
+    let mut records = records.into_iter();
+    loop {
+        while tasks.len() < concurrency
+            && !session.stop.is_requested()
+            && let Some(record) = records.next()
+        {
+            let (store, tries) = (Arc::clone(&store), Arc::clone(tries));
+            tasks.spawn(async move {
+                let finding = look(&store, &tries, &record).await;
+                (record, finding)
+            });
+        }
+        let Some(joined) = tasks.join_next().await else { break };
+        let (record, finding) = joined.map_err(|error| End::unusable(format!("internal error: {error}")))?;
+        let url = store.url(&record.key);
+        verified.checked += 1;
+        let error = match finding {
+            Finding::Same(proof) => {
+                by_size += usize::from(proof == Proof::Size);
+                tracing::info!("{url} is as it was loaded");
+                continue;
+            }
+            Finding::Missing => {
+                verified.missing.push(record.key.clone());
+                format!("{url} is missing; amp-extract --force fetches its hour again")
+            }
+            Finding::Different(mismatch) => {
+                verified.different.push(record.key.clone());
+                format!("{url} is not what was loaded: {mismatch}")
+            }
+            Finding::Unknown(error) => match error.verdict() {
+                _ if session.stop.is_requested() => continue,
+                Verdict::Refused => return Err(error.into()),
+                verdict => {
+                    transient &= matches!(verdict, Verdict::Transient { .. });
+                    verified.checked -= 1;
+                    format!("{url} could not be compared: {error}")
+                }
+            },
+        };
+        tracing::error!("{error}");
+        summary.failures.push(Failure { file: Some(record.file), key: Some(record.key), error });
+    }
+    if by_size > 0 {
+        tracing::warn!("the server told no checksum of {by_size} objects: they were compared by size alone");
+    }
+    verified.missing.sort_unstable();
+    verified.different.sort_unstable();
+    let fine = summary.failures.is_empty();
+    let found = verified.missing.len() + verified.different.len();
+    (summary.outcome, summary.exit) = match () {
+        () if session.stop.is_requested() => (Outcome::Interrupted, Exit::Interrupted),
+        () if fine && verified.checked == 0 => (Outcome::Empty, Exit::Done),
+        () if fine => (Outcome::Complete, Exit::Done),
+        () if verified.checked == 0 && transient => (Outcome::Failed, Exit::Temporary),
+        () if verified.checked == found => (Outcome::Failed, Exit::Incomplete),
+        () => (Outcome::Partial, Exit::Incomplete),
+    };
+    summary.verified = Some(verified);
+    Ok(())
+}
+
+/// The loads to compare: of the last `days` days, among those that `here` takes.
+///
+/// # Errors
+/// When the records cannot be read.
+pub(crate) fn recorded(
+    ledger: &Ledger,
+    here: impl Fn(&LoadRecord) -> bool,
+    days: u32,
+    session: &Session,
+) -> Result<Vec<LoadRecord>, End> {
+    let since = session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
+    let wanted = |record: &LoadRecord| here(record) && since.is_none_or(|since| record.at >= since);
+    let (records, damaged) = ledger.loads(wanted).map_err(End::unusable)?;
+    if damaged > 0 {
+        tracing::warn!("{damaged} damaged lines of the load records were passed over: their objects are not compared");
+    }
+    Ok(records)
+}
+
+async fn look(store: &S3Store, tries: &Tries, record: &LoadRecord) -> Finding {
+    let expected = Expected { digest: record.digest, checksum: record.checksum.clone(), etag: None };
+    match tries.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
+        Ok(None) => Finding::Missing,
+        Ok(Some(held)) => match Receipt::compare(&expected, &Stored { etag: None, ..held }) {
+            Ok(receipt) => Finding::Same(receipt.proof()),
+            Err(mismatch) => Finding::Different(mismatch),
+        },
+        Err(error) => Finding::Unknown(error),
+    }
+}

@@ -1,0 +1,120 @@
+//! A network and a server that fail.
+
+use amp_sandbox::s3::S3Op;
+
+use crate::support::{FILES, Lab, events};
+
+#[test]
+fn what_passes_is_tried_again() {
+    for fault in [
+        "status=500",
+        "status=503,code=SlowDown",
+        "status=503,code=SlowDown,retry-after=0",
+        "status=400,code=RequestTimeout",
+        "status=400,code=BadDigest",
+        "status=409,code=ConditionalRequestConflict",
+        "status=429",
+        "reset",
+        "reset=100",
+        "lost-reply",
+    ] {
+        let lab = Lab::staged();
+        lab.rule(&format!("op=PutObject,key=_9#1,nth=1-3:{fault}"));
+        let ended = lab.run(&[]);
+        assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{fault}: {ended:?}");
+        assert_eq!(ended.document()["retries"], 3, "{fault}");
+        assert_eq!(lab.object(FILES[2]).unwrap(), events(FILES[2]));
+    }
+}
+
+#[test]
+fn a_body_cut_in_the_middle_is_sent_again_from_its_beginning() {
+    let lab = Lab::new();
+    let bytes = crate::support::noise(5 << 20);
+    lab.stage(FILES[0], &bytes);
+    lab.rule("op=PutObject,nth=1:reset=3000000");
+    assert_eq!(lab.run(&[]).counts(), (0, [1, 1, 0, 0, 1]));
+    assert_eq!(lab.object(FILES[0]).unwrap(), bytes);
+}
+
+#[test]
+fn one_file_that_fails_for_ever_does_not_stop_the_others() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,key=_0#0:status=500");
+    let ended = lab.run(&["--max-retries", "2"]);
+    assert_eq!(ended.counts(), (1, [3, 2, 0, 1, 2]));
+    assert_eq!(ended.document()["failures"][0]["key"], FILES[0]);
+    assert!(ended.error(0).contains("500"), "{ended:?}");
+    assert_eq!(lab.requests(S3Op::PutObject).iter().filter(|put| put.key == FILES[0]).count(), 3);
+    assert_eq!(lab.left(), [FILES[0]]);
+}
+
+#[test]
+fn when_all_fail_for_reasons_that_pass_it_is_temporary() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject:status=503,code=SlowDown");
+    let ended = lab.run(&["--max-retries", "1"]);
+    assert_eq!(ended.counts(), (75, [3, 0, 0, 3, 0]));
+    assert_eq!(ended.document()["outcome"], "failed");
+}
+
+#[test]
+fn a_bucket_check_that_fails_for_reasons_that_pass_is_tried_again() {
+    let lab = Lab::staged();
+    lab.rule("op=HeadBucket,nth=1-2:status=503");
+    assert_eq!(lab.run(&[]).counts(), (0, [3, 3, 0, 0, 3]));
+    let lab = Lab::staged();
+    lab.rule("op=HeadBucket:status=503");
+    let ended = lab.run(&["--max-retries", "1"]);
+    assert_eq!(ended.counts(), (75, [3, 0, 0, 0, 0]));
+    assert_eq!(lab.count(S3Op::PutObject), 0);
+}
+
+#[test]
+fn a_file_that_the_server_rejects_fails_alone_and_at_once() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,key=_0#0:status=400,code=InvalidArgument");
+    let ended = lab.run(&[]);
+    assert_eq!(ended.counts(), (1, [3, 2, 0, 1, 2]));
+    assert_eq!(ended.document()["retries"], 0);
+    assert!(ended.error(0).contains("InvalidArgument"), "{ended:?}");
+}
+
+#[test]
+fn credentials_that_expire_midway_end_the_run() {
+    let lab = Lab::new();
+    for number in 0..40 {
+        lab.copy_in(&format!("{number:02}.json"), b"{}\n");
+    }
+    lab.rule("op=PutObject,nth=4-:status=400,code=ExpiredToken");
+    let ended = lab.run(&["--concurrency", "1"]);
+    assert_eq!(ended.counts(), (3, [40, 3, 0, 1, 3]));
+    assert!(ended.error(0).contains("ExpiredToken") && ended.error(0).contains("renew"), "{ended:?}");
+    assert_eq!((lab.count(S3Op::PutObject), lab.left().len()), (4, 37));
+}
+
+#[test]
+fn a_permission_that_is_lacking_ends_the_run() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject:status=403,code=AccessDenied");
+    let ended = lab.run(&["--concurrency", "1"]);
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.error(0).contains("s3:PutObject"), "{ended:?}");
+    assert_eq!(lab.count(S3Op::PutObject), 1);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_timed_out_and_asked_again() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,nth=1:stall");
+    let ended = lab.run(&["--read-timeout", "300ms"]);
+    assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{ended:?}");
+    assert!(lab.logs().contains("--read-timeout"), "{}", lab.logs());
+}
+
+#[test]
+fn a_server_that_is_silent_for_ever_is_a_temporary_failure() {
+    let lab = Lab::staged();
+    lab.rule("op=HeadBucket:stall");
+    assert_eq!(lab.run(&["--read-timeout", "100ms", "--max-retries", "1"]).code, Some(75));
+}

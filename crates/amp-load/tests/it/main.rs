@@ -1,0 +1,21 @@
+//! The real `amp-load` against a double of S3 on loopback: each row of the contract's tables at least once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test stops at the first surprise, and its helpers may do what the programs may not"
+)]
+
+mod confirmation;
+mod exists;
+mod faults;
+mod keys;
+mod local;
+mod multipart;
+mod signals;
+mod starting;
+mod support;
+mod uploading;
+mod verifying;

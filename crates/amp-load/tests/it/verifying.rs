@@ -1,0 +1,114 @@
+//! Comparing earlier loads with the bucket.
+
+use std::fs;
+
+use amp_sandbox::s3::{Quirks, S3Op};
+
+use crate::support::{BUCKET, FILES, Lab, end, events};
+
+fn loaded() -> Lab {
+    let lab = Lab::staged();
+    assert_eq!(lab.run(&[]).code, Some(0));
+    lab
+}
+
+#[test]
+fn objects_that_are_as_they_were_loaded_are_fine() {
+    let lab = loaded();
+    lab.copy_in("new.json", b"{}\n");
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let document = ended.document();
+    assert_eq!(document["outcome"], "complete");
+    assert_eq!(document["verified"].to_string(), r#"{"checked":3,"different":[],"missing":[]}"#);
+    assert_eq!(lab.left(), ["new.json"]);
+    assert_eq!(lab.count(S3Op::PutObject), 3);
+}
+
+#[test]
+fn objects_that_are_gone_or_different_are_named() {
+    let lab = loaded();
+    lab.server.delete_object_directly(BUCKET, FILES[0]);
+    let mut other = events(FILES[1]);
+    other.push(b'\n');
+    lab.server.put_object_directly(BUCKET, FILES[1], &other).unwrap();
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(1));
+    let document = ended.document();
+    assert_eq!(document["outcome"], "partial");
+    assert_eq!(document["verified"]["checked"], 3);
+    assert_eq!(document["verified"]["missing"][0], FILES[0]);
+    assert_eq!(document["verified"]["different"][0], FILES[1]);
+    assert!(ended.stderr.contains(FILES[0]) && ended.stderr.contains(FILES[1]), "{}", ended.stderr);
+}
+
+#[test]
+fn the_newest_load_of_a_key_counts() {
+    let lab = loaded();
+    lab.stage(FILES[0], b"{\"again\":1}\n");
+    lab.run(&[]);
+    assert_eq!(lab.run(&["--verify"]).document()["verified"]["checked"], 3);
+    assert_eq!(lab.run(&["--verify"]).code, Some(0));
+}
+
+#[test]
+fn only_the_days_and_the_bucket_asked_for_are_compared() {
+    let lab = Lab::with(|config| config.buckets.push("pond".into()));
+    lab.stage_all();
+    lab.run(&[]);
+    let nothing = lab.run(&["--verify", "--bucket", "pond"]);
+    assert_eq!((nothing.code, &nothing.document()["outcome"]), (Some(0), &"empty".into()));
+    let path = lab.extracted().join(".amp/loads/2025-11-06.jsonl");
+    let old = fs::read_to_string(&path).unwrap().replace("\"at\":\"20", "\"at\":\"19");
+    fs::write(&path, old).unwrap();
+    assert_eq!(lab.run(&["--verify"]).document()["verified"]["checked"], 0);
+}
+
+#[test]
+fn a_server_without_checksums_is_compared_by_size() {
+    let lab = Lab::quirky(Quirks { ignore_checksums: true, ..Quirks::default() });
+    lab.stage_all();
+    lab.run(&[]);
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stderr.matches("by size alone").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_bucket_and_the_keys_are_checked_first() {
+    let lab = loaded();
+    assert_eq!(lab.run(&["--verify", "--bucket", "pond"]).code, Some(3));
+    let mut command = lab.command(&["--verify"]);
+    command.env("AWS_SECRET_KEY", "wrong");
+    assert_eq!(end(command).code, Some(3));
+}
+
+#[test]
+fn an_object_that_cannot_be_asked_for_is_a_failure() {
+    let lab = loaded();
+    lab.rule("op=HeadObject,key=_0#0:status=500");
+    let ended = lab.run(&["--verify", "--max-retries", "1"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.document()["verified"]["checked"], 2);
+    assert!(ended.error(0).contains("could not be compared"), "{ended:?}");
+}
+
+#[test]
+fn a_result_for_people_names_what_is_missing() {
+    let lab = loaded();
+    lab.server.delete_object_directly(BUCKET, FILES[2]);
+    let mut command = lab.bare(&["--verify"]);
+    command.envs(lab.server.env(BUCKET));
+    let ended = end(command);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains(&format!("missing: s3://{BUCKET}/{}", FILES[2])), "{}", ended.stdout);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_compared() {
+    let lab = loaded();
+    let asked = lab.server.requests().len();
+    let ended = lab.run(&["--verify", "--dry-run"]);
+    assert_eq!((ended.code, &ended.document()["planned"][2]["key"]), (Some(0), &FILES[2].into()));
+    assert_eq!(lab.server.requests().len(), asked);
+}
