@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::disk::{At, DiskError};
-use amp_core::ledger::{KnownHours, Ledger, Partition};
+use amp_core::ledger::{FileRecord, KnownHours, Ledger, Partition};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
@@ -24,6 +24,15 @@ pub struct Opened {
     pub file: Arc<File>,
     /// What they are.
     pub sum: Sum,
+}
+
+/// By what a file is taken for the one that was unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Inode, size and modification time; without them, its bytes.
+    Stamp,
+    /// Its bytes alone.
+    Bytes,
 }
 
 /// Says what staged files hold.
@@ -47,12 +56,19 @@ impl Identifier {
     ///
     /// # Errors
     /// When it cannot be read, or is not what amp-extract unpacked.
-    pub fn open(&self, name: &str, algorithm: Algorithm, large: u64) -> Result<Option<Opened>, LoadError> {
+    pub fn open(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+        large: u64,
+        trust: Trust,
+    ) -> Result<Option<Opened>, LoadError> {
         let Some(staged) = self.staging.staged(name)? else { return Ok(None) };
         let file = Arc::new(staged.handle()?);
         let algorithm = if staged.bytes() > large { Algorithm::Crc64nvme } else { algorithm };
         let known = self.known(name)?;
-        let untouched = known.digests(name).iter().find(|record| staged.is_untouched(record));
+        let is_trusted = |record: &&FileRecord| trust == Trust::Stamp && staged.is_untouched(record);
+        let untouched = known.digests(name).iter().find(is_trusted);
         if let Some(sum) = untouched.and_then(|record| Sum::known(record.digest, algorithm)) {
             return Ok(Some(Opened { staged, file, sum }));
         }
@@ -64,6 +80,14 @@ impl Identifier {
             return Err(LoadError::Unsteady);
         }
         Ok(Some(Opened { staged, file, sum }))
+    }
+
+    /// Whether amp-extract made a file of that name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn is_known(&self, name: &str) -> Result<bool, DiskError> {
+        Ok(!self.known(name)?.digests(name).is_empty())
     }
 
     fn compare(&self, name: &str, sum: &Sum, known: &KnownHours) -> Result<(), LoadError> {

@@ -26,7 +26,7 @@ mod verify;
 use std::sync::Arc;
 
 use amp_cli::{Session, Stop};
-use amp_core::ledger::{Ledger, LoadRecord};
+use amp_core::ledger::Ledger;
 use amp_core::lock::LockError;
 use amp_core::stage::{Scan, Staging};
 
@@ -101,18 +101,14 @@ async fn compare(
     summary: &mut Summary,
 ) -> Result<(), End> {
     let ledger = Ledger::of(&Staging::at(&session.common.extracted_dir));
-    let bucket = &settings.place.bucket;
+    let records = verify::recorded(&ledger, &settings.place.bucket, days, session)?;
     if session.common.dry_run {
-        let records = verify::recorded(&ledger, |load| load.bucket == *bucket, days, session)?;
         let planned = records.into_iter().map(|load| plan::Planned { file: load.file, key: load.key });
         (summary.dry_run, summary.verified, summary.planned) =
             (true, Some(Verified::default()), Some(planned.collect()));
         return Ok(());
     }
     let store = reach(&settings, session, tries).await?;
-    let endpoint = store.foreign_endpoint();
-    let here = |load: &LoadRecord| load.bucket == *bucket && load.endpoint == endpoint;
-    let records = verify::recorded(&ledger, here, days, session)?;
     verify::verify(records, settings.concurrency, session, store, tries, summary).await
 }
 

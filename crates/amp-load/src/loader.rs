@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::body::Source;
 use crate::confirm::{Claim, Confirmation};
 use crate::error::LoadError;
-use crate::identify::{Identifier, Opened};
+use crate::identify::{Identifier, Opened, Trust};
 use crate::plan::{Plan, Planned};
 use crate::recorder::Loaded;
 use crate::settings::{IfExists, Settings};
@@ -144,9 +144,25 @@ impl Loader {
         planned: &Planned,
         permit: OwnedSemaphorePermit,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
+        match self.upload_trusting(planned, permit, Trust::Stamp).await {
+            // Its stamp may have promised what its bytes did not hold; the bytes tell what it is now.
+            Err(LoadError::Unsteady) if self.identifier.is_known(&planned.file)? => match self.permit().await {
+                Some(permit) => self.upload_trusting(planned, permit, Trust::Bytes).await,
+                None => Err(LoadError::Unsteady),
+            },
+            result => result,
+        }
+    }
+
+    async fn upload_trusting(
+        self: &Arc<Self>,
+        planned: &Planned,
+        permit: OwnedSemaphorePermit,
+        trust: Trust,
+    ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         let (identifier, file) = (Arc::clone(&self.identifier), planned.file.clone());
         let (algorithm, large) = (self.settings.checksum, self.settings.multipart_threshold);
-        let opened = blocking(move || identifier.open(&file, algorithm, large)).await??;
+        let opened = blocking(move || identifier.open(&file, algorithm, large, trust)).await??;
         let Some(opened) = opened else { return Ok(None) };
         if self.settings.if_exists != IfExists::Overwrite
             && let Some(receipt) = self.existing(&planned.key, &opened).await?

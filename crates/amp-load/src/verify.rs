@@ -104,14 +104,10 @@ pub(crate) async fn verify(
 ///
 /// # Errors
 /// When the records cannot be read.
-pub(crate) fn recorded(
-    ledger: &Ledger,
-    here: impl Fn(&LoadRecord) -> bool,
-    days: u32,
-    session: &Session,
-) -> Result<Vec<LoadRecord>, End> {
+pub(crate) fn recorded(ledger: &Ledger, bucket: &str, days: u32, session: &Session) -> Result<Vec<LoadRecord>, End> {
     let since = session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
-    let wanted = |record: &LoadRecord| here(record) && since.is_none_or(|since| record.at >= since);
+    // Whatever the endpoint was called then: one server may have several names.
+    let wanted = |record: &LoadRecord| record.bucket == bucket && since.is_none_or(|since| record.at >= since);
     let (records, damaged) = ledger.loads(wanted).map_err(End::unusable)?;
     if damaged > 0 {
         tracing::warn!("{damaged} damaged lines of the load records were passed over: their objects are not compared");

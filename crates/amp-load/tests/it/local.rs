@@ -45,10 +45,12 @@ fn bytes_that_rot_under_an_unchanged_stamp_are_noticed_as_they_are_sent() {
         drop(file);
         let ended = lab.run(&["--multipart-threshold", threshold]);
         assert_eq!(ended.counts(), (1, [1, 0, 0, 1, 0]));
-        assert!(ended.error(0).contains("changed"), "{ended:?}");
+        assert!(ended.error(0).contains("changed since it was unpacked"), "{ended:?}");
         assert_eq!(lab.object(FILES[0]), None);
         assert!(lab.server.open_uploads("lake").is_empty());
         assert_eq!(ended.document()["retries"], 0);
+        let accepted = lab.run(&["--multipart-threshold", threshold, "--accept-modified"]);
+        assert_eq!(accepted.counts(), (0, [1, 1, 0, 0, 1]));
     }
 }
 

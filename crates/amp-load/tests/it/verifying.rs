@@ -59,6 +59,9 @@ fn only_the_days_and_the_bucket_asked_for_are_compared() {
     let nothing = lab.run(&["--verify", "--bucket", "pond"]);
     assert_eq!((nothing.code, &nothing.document()["outcome"]), (Some(0), &"empty".into()));
     let path = lab.extracted().join(".amp/loads/2025-11-06.jsonl");
+    let elsewhere = fs::read_to_string(&path).unwrap().replace("127.0.0.1", "localhost");
+    fs::write(&path, elsewhere).unwrap();
+    assert_eq!(lab.run(&["--verify"]).document()["verified"]["checked"], 3, "under another name of the server");
     let old = fs::read_to_string(&path).unwrap().replace("\"at\":\"20", "\"at\":\"19");
     fs::write(&path, old).unwrap();
     assert_eq!(lab.run(&["--verify"]).document()["verified"]["checked"], 0);
