@@ -29,8 +29,8 @@ struct Bars(MultiProgress);
 impl Progress for Bars {
     fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
         let template = match total {
-            Some(_) => "{msg:28!} [{bar:24}] {bytes:>11} of {total_bytes:<11} {bytes_per_sec:>13} {eta:>4}",
-            None => "{msg:28!} {spinner} {bytes:>11} {bytes_per_sec:>13} {elapsed:>5}",
+            Some(_) => "{msg:28!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            None => "{msg:28!} {spinner} {bytes} {bytes_per_sec} {elapsed}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);

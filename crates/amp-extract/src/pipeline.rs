@@ -209,7 +209,8 @@ impl<'a> Pipeline<'a> {
         let stop = &self.session.stop;
         let mut response = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)??;
         let is_text = says_text(&response);
-        let meter = self.session.progress.begin(&format!("downloading {window}"), response.content_length());
+        let meter =
+            self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
         let mut flight =
             self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
         let mut bytes = 0;
@@ -253,7 +254,7 @@ impl<'a> Pipeline<'a> {
                 Some(most) => most,
                 None => free_bytes(staging.root())? / 100 * 95,
             };
-            let meter = progress.begin(&format!("unpacking {window}"), Some(export.bytes()));
+            let meter = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
             let how = Unpacking {
                 staging: &staging,
                 format,
@@ -357,6 +358,11 @@ impl<'a> Pipeline<'a> {
 fn says_text(response: &reqwest::Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.starts_with("text/") || kind.starts_with("application/json")
+}
+
+/// The window as it fits beside a progress bar; it lies within a day.
+fn in_short(window: HourWindow) -> String {
+    format!("{} {:02}-{:02}", window.start().date(), window.start().of_day(), window.end().of_day())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

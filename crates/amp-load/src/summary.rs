@@ -111,6 +111,14 @@ impl Summary {
     }
 }
 
+impl Summary {
+    fn write_head(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
+        let outcome = serde_json::to_value(self.outcome).unwrap_or_default();
+        let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
+        writeln!(out, "{what} {} s3://{bucket}", outcome.as_str().unwrap_or_default())
+    }
+}
+
 impl Document for Summary {
     fn unusable(problems: &[String]) -> Self {
         let mut summary = Self::new("");
@@ -131,28 +139,28 @@ impl Document for Summary {
             let what = if self.verified.is_some() { "objects would be compared" } else { "files would be uploaded" };
             writeln!(out, "dry run: {} {what}, nothing was changed", planned.len())?;
         } else if let Some(Verified { checked, missing, different }) = &self.verified {
-            let count = |keys: &[String]| keys.len();
-            writeln!(out, "checked    {checked:>8} objects in {bucket}, {:.1} s", self.seconds)?;
-            writeln!(out, "missing    {:>8}", count(missing))?;
-            writeln!(out, "different  {:>8}", count(different))?;
+            self.write_head(out, "amp-load --verify")?;
+            writeln!(out, "  objects    {checked} checked: {} missing, {} different", missing.len(), different.len())?;
+            writeln!(out, "  seconds    {:.1}", self.seconds)?;
             for (what, keys) in [("missing", missing), ("different", different)] {
-                keys.iter().try_for_each(|key| writeln!(out, "{what}: s3://{bucket}/{key}"))?;
+                keys.iter().try_for_each(|key| writeln!(out, "  {what:<10} s3://{bucket}/{key}"))?;
             }
+        } else if self.exit == Exit::Unusable {
+            // Nothing was done, and stderr says why.
         } else if self.outcome == Outcome::Empty {
             writeln!(out, "nothing to load")?;
         } else {
             let Files { found, uploaded, skipped, failed, deleted } = self.files;
-            writeln!(out, "found      {found:>8} files")?;
+            self.write_head(out, "amp-load")?;
             writeln!(
                 out,
-                "uploaded   {uploaded:>8} to {bucket}: {}, {:.1} s",
-                human_bytes(self.bytes_uploaded),
-                self.seconds
+                "  files      {found} found: {uploaded} uploaded, {skipped} skipped, {failed} failed, {deleted} deleted"
             )?;
-            for (what, number) in [("skipped", skipped), ("deleted", deleted), ("failed", failed)] {
-                if number > 0 {
-                    writeln!(out, "{what:<10} {number:>8}")?;
-                }
+            writeln!(out, "  uploaded   {}", human_bytes(self.bytes_uploaded))?;
+            writeln!(out, "  seconds    {:.1}", self.seconds)?;
+            for Failure { file, error, .. } in &self.failures {
+                let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
+                writeln!(out, "  failed     {file}{error}")?;
             }
         }
         Ok(())
