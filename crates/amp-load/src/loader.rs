@@ -119,8 +119,11 @@ impl Loader {
 
     async fn load(self: Arc<Self>, planned: Planned, permit: OwnedSemaphorePermit, recorder: Sender<Loaded>) {
         let began = Instant::now();
-        match self.upload(&planned, permit).await {
+        // Held until a refusal has halted the run, so that no other file begins in between.
+        let mut permit = Some(permit);
+        match self.upload(&planned, &mut permit).await {
             Ok(Some((opened, receipt, skipped))) => {
+                drop(permit);
                 let seconds = began.elapsed().as_secs_f64();
                 let loaded = Loaded { staged: opened.staged, planned, receipt, skipped, seconds };
                 if let Err(lost) = recorder.send(loaded).await {
@@ -142,14 +145,19 @@ impl Loader {
     async fn upload(
         self: &Arc<Self>,
         planned: &Planned,
-        permit: OwnedSemaphorePermit,
+        permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         match self.upload_trusting(planned, permit, Trust::Stamp).await {
             // Its stamp may have promised what its bytes did not hold; the bytes tell what it is now.
-            Err(LoadError::Unsteady) if self.identifier.is_known(&planned.file)? => match self.permit().await {
-                Some(permit) => self.upload_trusting(planned, permit, Trust::Bytes).await,
-                None => Err(LoadError::Unsteady),
-            },
+            Err(LoadError::Unsteady) if self.identifier.is_known(&planned.file)? => {
+                if permit.is_none() {
+                    *permit = self.permit().await;
+                }
+                match permit {
+                    Some(_) => self.upload_trusting(planned, permit, Trust::Bytes).await,
+                    None => Err(LoadError::Unsteady),
+                }
+            }
             result => result,
         }
     }
@@ -157,7 +165,7 @@ impl Loader {
     async fn upload_trusting(
         self: &Arc<Self>,
         planned: &Planned,
-        permit: OwnedSemaphorePermit,
+        permit: &mut Option<OwnedSemaphorePermit>,
         trust: Trust,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         let (identifier, file) = (Arc::clone(&self.identifier), planned.file.clone());
@@ -175,7 +183,8 @@ impl Loader {
             only_if_new: self.settings.if_exists == IfExists::Fail,
         };
         let receipt = if opened.staged.bytes() > large {
-            drop(permit);
+            // Its parts take permits of their own.
+            permit.take();
             self.upload_in_parts(&opened, &object).await?
         } else {
             self.upload_whole(&opened, &object).await?
