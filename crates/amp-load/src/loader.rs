@@ -26,6 +26,8 @@ use crate::uploads::Uploads;
 
 /// All bodies together read ahead no more than this, twice.
 const BUFFERS: usize = 8 << 20;
+/// So many files in a row must use up their retries before the rest is not tried any more: a server that is down would hold the run up for hours.
+const LEAST_PATIENCE: usize = 32;
 /// Large files under way at the same time; more would only lie open.
 const LARGE_AT_ONCE: usize = 2;
 
@@ -90,7 +92,13 @@ impl Loader {
             self.tally.failed(&planned, &error.to_string(), Some(&Verdict::Permanent));
         }
         let mut tasks = JoinSet::new();
-        for planned in plan.uploads {
+        let patience = (4 * self.settings.concurrency).max(LEAST_PATIENCE);
+        let mut uploads = plan.uploads.into_iter();
+        while let Some(planned) = uploads.next() {
+            if self.tally.in_vain() >= patience {
+                self.tally.untried(1 + uploads.len(), patience);
+                break;
+            }
             // Tasks without a permit wait for the recorder or are large: not too many of them either.
             while tasks.len() >= 4 * self.settings.concurrency {
                 self.joined(tasks.join_next().await);

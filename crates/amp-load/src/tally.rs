@@ -20,6 +20,8 @@ struct Counts {
     failures: Vec<Failure>,
     /// Failures that will not pass by themselves.
     lasting: bool,
+    /// Files in a row whose retries were used up, the last one included.
+    in_vain: usize,
     refused: bool,
 }
 
@@ -31,6 +33,7 @@ impl Tally {
     /// S3 holds a file, before or since.
     pub fn confirmed(&self, bytes: u64, skipped: bool) {
         self.with(|counts| {
+            counts.in_vain = 0;
             if skipped {
                 counts.files.skipped += 1;
             } else {
@@ -56,9 +59,26 @@ impl Tally {
         self.with(|counts| {
             counts.note(planned, error);
             counts.files.failed += 1;
-            counts.lasting |= !matches!(verdict, Some(Verdict::Transient { .. }));
+            let transient = matches!(verdict, Some(Verdict::Transient { .. }));
+            counts.lasting |= !transient;
+            counts.in_vain = if transient { counts.in_vain + 1 } else { 0 };
             counts.refused |= verdict == Some(&Verdict::Refused);
         });
+    }
+
+    /// `files` more were not tried, because `in_vain` in a row used all their retries up.
+    pub fn untried(&self, files: usize, in_vain: usize) {
+        let error = format!("{files} files were not tried: the server failed {in_vain} in a row; run again later");
+        tracing::error!("{error}");
+        self.with(|counts| {
+            counts.files.failed += files;
+            counts.failures.push(Failure { file: None, key: None, error });
+        });
+    }
+
+    /// How many files in a row used all their retries up.
+    pub fn in_vain(&self) -> usize {
+        self.with(|counts| counts.in_vain)
     }
 
     /// Whether AWS refused us.

@@ -118,3 +118,18 @@ fn a_server_that_is_silent_for_ever_is_a_temporary_failure() {
     lab.rule("op=HeadBucket:stall");
     assert_eq!(lab.run(&["--read-timeout", "100ms", "--max-retries", "1"]).code, Some(75));
 }
+
+#[test]
+fn a_server_that_is_down_is_not_asked_for_each_of_many_files() {
+    let lab = Lab::new();
+    for part in 0..200 {
+        lab.stage(&format!("100011471_2025-11-06_1#{part}.json"), b"{}\n");
+    }
+    lab.rule("op=PutObject:status=500");
+    let ended = lab.run(&["--concurrency", "2", "--max-retries", "0"]);
+    assert_eq!(ended.counts(), (75, [200, 0, 0, 200, 0]));
+    let asked = lab.server.requests().iter().filter(|request| request.op == S3Op::PutObject).count();
+    assert!((32..60).contains(&asked), "{asked}");
+    lab.server.clear_rules();
+    assert_eq!(lab.run(&[]).counts(), (0, [200, 200, 0, 0, 200]));
+}
