@@ -130,6 +130,37 @@ pub enum HourRecord {
     },
 }
 
+impl HourRecord {
+    /// The window it is about; never more than a day of UTC in a sound record, for no request is.
+    fn window(&self) -> Option<HourWindow> {
+        match self {
+            Self::Staging { .. } => None,
+            Self::Asked { window, .. }
+            | Self::Fetched { window, .. }
+            | Self::Split { window, .. }
+            | Self::Failed { window, .. } => Some(*window),
+        }
+    }
+}
+
+impl HourRecord {
+    /// Whether the record can stand in `partition`. Every window lies within the day of its partition; one that leaves it is damage, and may
+    /// be of millions of hours.
+    fn belongs_in(&self, partition: Partition) -> bool {
+        match (self, partition) {
+            (Self::Staging { .. }, _) => true,
+            (
+                Self::Asked { window, .. }
+                | Self::Fetched { window, .. }
+                | Self::Split { window, .. }
+                | Self::Failed { window, .. },
+                Partition::Day(day),
+            ) => HourWindow::day(day).covers(*window),
+            (_, Partition::Undated) => false,
+        }
+    }
+}
+
 /// A line of `loads/DAY.jsonl`: S3 confirmed this file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadRecord {
@@ -231,7 +262,12 @@ impl Ledger {
     /// When the disk refuses; a damaged line is no error.
     pub fn hours(&self, partition: Partition) -> Result<KnownHours, DiskError> {
         let mut known = KnownHours::default();
-        known.damaged = read(&self.hours.join(partition.file_name()), |record| known.take(record))?;
+        let mut unsound = 0;
+        let damaged = read(&self.hours.join(partition.file_name()), |record: HourRecord| match record.window() {
+            Some(window) if window.days().nth(1).is_some() => unsound += 1,
+            _ => known.take(record),
+        })?;
+        known.damaged = damaged + unsound;
         Ok(known)
     }
 
@@ -597,6 +633,31 @@ mod tests {
         assert_eq!(known.damaged(), 2);
         assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
         assert_eq!(known.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
+    }
+
+    #[test]
+    fn a_line_about_ages_is_damaged_and_costs_no_memory() {
+        let (_dir, ledger, day) = ledger();
+        let ages = window("0001-01-01T00", "9999-12-31T23");
+        ledger.note(day, &HourRecord::Asked { at: at(), window: ages, source: source() }).unwrap();
+        let known = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!((known.damaged(), known.hours.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_window_that_leaves_its_day_is_damage() {
+        let (dir, ledger, day) = ledger();
+        let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
+        ledger
+            .note(day, &fetched(window("2025-11-06T00", "2025-11-06T03"), vec![], vec![file("odd.json", 1)]))
+            .unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        for (whole, flipped) in [("\"end\":\"2", "\"end\":\"9"), ("\"start\":\"2", "\"start\":\"0")] {
+            fs::write(&path, text.replacen(whole, flipped, 1)).unwrap();
+            let known = ledger.hours(Partition::Day(day)).unwrap();
+            assert_eq!(known.damaged(), 1);
+            assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
+        }
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! A day of events through both programs, and the proof that it arrived.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use amp_sandbox::export::{ExportConfig, ExportServer};
@@ -17,6 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::data::{BUCKET, DataArgs, context, dotenv};
 use crate::folder;
 use crate::out::{complain, say};
+use crate::programs::Programs;
 use crate::proof::Proof;
 
 #[derive(Debug, Args)]
@@ -44,70 +42,22 @@ enum Format {
     JsonGz,
 }
 
-/// Where cargo puts programs.
-struct Programs {
-    target: PathBuf,
-    release: bool,
-}
-
-impl Programs {
-    /// Beside the running program, so that what is built already serves.
-    fn beside_us(release: bool) -> io::Result<Self> {
-        let here = env::current_exe()?;
-        let profile = here.parent().ok_or(io::ErrorKind::NotFound)?;
-        let target = profile.parent().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { target: target.to_owned(), release: release || profile.ends_with("release") })
-    }
-
-    fn build(&self) -> io::Result<()> {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-        let mut build = Command::new(&cargo);
-        build.args(["build", "--quiet", "--package", "amp-extract", "--package", "amp-load"]);
-        build.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&self.target);
-        if self.release {
-            build.arg("--release");
-        }
-        complain("Building amp-extract and amp-load …");
-        let status = build.status().map_err(context(format!("{} can't be run", cargo.display())))?;
-        if status.success() { Ok(()) } else { Err(io::Error::other("amp-extract and amp-load don't build")) }
-    }
-
-    fn path(&self, program: &str) -> PathBuf {
-        let profile = if self.release { "release" } else { "debug" };
-        self.target.join(profile).join(format!("{program}{}", env::consts::EXE_SUFFIX))
-    }
-
-    /// Runs a program as a user would who has nothing but the `.env` in the folder. Returns its seconds, or what it
-    /// came to.
-    fn run(&self, folder: &Path, program: &str, args: &[&str]) -> io::Result<Result<f64, String>> {
-        say(&format!("\n$ {}", [&[program], args].concat().join(" ")));
-        let mut command = Command::new(self.path(program));
-        command.args(args).current_dir(folder);
-        // The shell's own settings must neither help nor disturb; a proxy would swallow loopback.
-        for (name, _) in env::vars_os().filter(|(name, _)| is_foreign(name)) {
-            command.env_remove(name);
-        }
-        for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
-            command.env(name, folder.join("no-such-file"));
-        }
-        let start = Instant::now();
-        let status = command.status().map_err(context(format!("{} can't be run", self.path(program).display())))?;
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(if status.success() { Ok(seconds) } else { Err(format!("{program} ended with {status}")) })
-    }
-}
-
-fn is_foreign(name: &OsString) -> bool {
-    let name = name.to_string_lossy().to_ascii_uppercase();
-    name.starts_with("AWS_") || name.starts_with("AMP_") || name.ends_with("_PROXY")
+/// Runs a program as a user would who has nothing but the `.env` in the folder. Returns its seconds, or what it
+/// came to.
+fn run_program(programs: &Programs, folder: &Path, program: &str, args: &[&str]) -> io::Result<Result<f64, String>> {
+    say(&format!("\n$ {}", [&[program], args].concat().join(" ")));
+    let mut command = programs.command(&[], program, folder);
+    let start = Instant::now();
+    let status = command.args(args).status().map_err(context(format!("{program} can't be run")))?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(if status.success() { Ok(seconds) } else { Err(format!("{program} ended with {status}")) })
 }
 
 /// Whether everything is as it should be.
 pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
     let programs = Programs::beside_us(args.release)?;
     programs.build()?;
-    let folder = args.dir.clone().unwrap_or_else(|| programs.target.join("demo"));
+    let folder = args.dir.clone().unwrap_or_else(|| programs.target().join("demo"));
     let _lock = folder::fresh(&folder)?;
     let folder = folder.canonicalize()?;
     let date = args.date.or_else(|| Utc::now().date_naive().checked_sub_days(Days::new(1))).unwrap_or_default();
@@ -135,8 +85,8 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
         Format::Json => (&[][..], ""),
         Format::JsonGz => (&["--format", "json.gz"][..], ".gz"),
     };
-    let extracted = programs.run(&folder, "amp-extract", &[&["--date", &day], format].concat())?;
-    let loaded = programs.run(&folder, "amp-load", &[])?;
+    let extracted = run_program(&programs, &folder, "amp-extract", &[&["--date", &day], format].concat())?;
+    let loaded = run_program(&programs, &folder, "amp-load", &[])?;
 
     let mut proof = Proof::default();
     let mut seconds = [0.0; 2];

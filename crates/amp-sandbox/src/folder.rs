@@ -1,4 +1,4 @@
-//! The demo's folder: made fresh each time, and never anyone else's.
+//! The folder of a demo or a siege: made fresh each time, and never anyone else's.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::data::context;
 
-/// Says that the folder is the demo's, and holds its lock.
+/// Says that the folder is the demo's or the siege's, and holds its lock.
 const MARKER: &str = ".amp-sandbox-demo";
 
 /// Makes an empty folder, or empties the one of an earlier demo. It is ours while the file is open.
@@ -24,6 +24,14 @@ pub(crate) fn fresh(folder: &Path) -> io::Result<File> {
         empty(&entry.path(), entry.file_type()?.is_dir())?;
     }
     Ok(lock)
+}
+
+/// Deletes what lies below a folder that was made fresh.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        found => empty(path, found?.is_dir()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "only below a folder that carries the demo's mark")]

@@ -4,8 +4,10 @@ mod data;
 mod demo;
 mod folder;
 mod out;
+mod programs;
 mod proof;
 mod serve;
+mod siege;
 
 use std::process::ExitCode;
 
@@ -25,12 +27,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run amp-extract and amp-load against both servers and prove that every event arrived
     Demo(demo::DemoArgs),
+    /// Kill, starve and deceive amp-extract and amp-load and look for a lost event
+    Siege(siege::SiegeArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| true),
         Command::Demo(args) => demo::run(&args),
+        Command::Siege(args) => siege::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

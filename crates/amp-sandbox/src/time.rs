@@ -63,6 +63,11 @@ impl Hour {
         format!("{}T{:02}", self.date().format("%Y%m%d"), self.hour_of_day())
     }
 
+    /// When it begins.
+    pub fn start(self) -> DateTime<Utc> {
+        self.instant(0)
+    }
+
     /// A moment so many microseconds after its start.
     pub(crate) fn instant(self, micros: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0 * 3_600_000_000 + micros).unwrap_or_default()

@@ -14,7 +14,7 @@ const CENTRAL_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
 const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
 
 /// CRC-32 and unpacked size of a member.
-type Content = (u32, u32);
+type Content = (u32, u64);
 
 /// Checks that members with the same path have the same bytes, and that each is named alike in its own header.
 ///
@@ -34,17 +34,38 @@ pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path)
         central.read_exact(&mut header[4..]).map_err(failed)?;
         let mut name = vec![0; usize::from(u16_at(&header, 28))];
         central.read_exact(&mut name).map_err(failed)?;
-        central.seek_relative(i64::from(u16_at(&header, 30)) + i64::from(u16_at(&header, 32))).map_err(failed)?;
+        let mut extra = vec![0; usize::from(u16_at(&header, 30))];
+        central.read_exact(&mut extra).map_err(failed)?;
+        central.seek_relative(i64::from(u16_at(&header, 32))).map_err(failed)?;
         let refused = |problem| ArchiveError::Member { member: String::from_utf8_lossy(&name).into_owned(), problem };
-        let local = base.saturating_add(u64::from(u32_at(&header, 42)));
+        let mut large = large_numbers(&extra);
+        let [unpacked, _packed, offset] = [24, 20, 42].map(|at| match u32_at(&header, at) {
+            u32::MAX => large.next().unwrap_or(u32::MAX.into()),
+            number => number.into(),
+        });
+        let local = base.saturating_add(offset);
         if local_name(source, local).map_err(failed)? != name {
             return Err(refused(MemberProblem::Damaged("its own header has another name".to_owned())));
         }
-        let content = (u32_at(&header, 16), u32_at(&header, 24));
+        let content = (u32_at(&header, 16), unpacked);
         if *contents.entry(name.clone()).or_insert(content) != content {
             return Err(refused(MemberProblem::Collision));
         }
     }
+}
+
+/// The numbers that four bytes cannot hold, in the order of the header's fields (APPNOTE.TXT 4.5.3).
+fn large_numbers(mut extra: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    const ZIP64: u16 = 1;
+    let mut field: &[u8] = &[];
+    while let [id_low, id_high, low, high, rest @ ..] = extra {
+        let (this, after) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes([*low, *high]))));
+        if u16::from_le_bytes([*id_low, *id_high]) == ZIP64 {
+            field = this;
+        }
+        extra = after;
+    }
+    field.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))
 }
 
 fn local_name(source: &Positioned, at: u64) -> io::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! Which hours have data, in how many parts, and every byte of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,7 +41,7 @@ pub struct Dataset {
     volume: Volume,
     window: Option<Window>,
     empty_hours: BTreeSet<Hour>,
-    empty_members: BTreeSet<(Hour, u32)>,
+    special: BTreeMap<(Hour, u32), u64>,
     last_newline: bool,
     known: Arc<Mutex<HashMap<(Hour, u32), ExpectedFile>>>,
 }
@@ -56,7 +56,7 @@ impl Dataset {
             volume: Volume::PerPart(100),
             window: None,
             empty_hours: BTreeSet::new(),
-            empty_members: BTreeSet::new(),
+            special: BTreeMap::new(),
             last_newline: true,
             known: Arc::default(),
         }
@@ -102,8 +102,13 @@ impl Dataset {
 
     /// A file without a single event.
     pub fn empty_member(self, hour: Hour, part: u32) -> Self {
+        self.events_in_file(hour, part, 0)
+    }
+
+    /// So many events in this one file.
+    pub fn events_in_file(self, hour: Hour, part: u32, events: u64) -> Self {
         self.changed(|d| {
-            d.empty_members.insert((hour, part));
+            d.special.insert((hour, part), events);
         })
     }
 
@@ -130,8 +135,11 @@ impl Dataset {
 
     /// Events in one file.
     pub fn events_of(&self, hour: Hour, part: u32) -> u64 {
-        if part >= self.parts_of(hour) || self.empty_members.contains(&(hour, part)) {
+        if part >= self.parts_of(hour) {
             return 0;
+        }
+        if let Some(events) = self.special.get(&(hour, part)) {
+            return *events;
         }
         match self.volume {
             Volume::PerPart(events) => events,

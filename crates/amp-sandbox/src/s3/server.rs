@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::Utc;
+
 use super::rule::{S3Rule, Scripted};
 use super::sigv4::Signer;
-use super::state::{S3Request, State, lock};
-use super::store::{Disk, Object, ObjectInfo};
+use super::state::{S3Request, State, Upload, lock};
+use super::store::{Description, Disk, Object, ObjectInfo};
 use crate::http::Listener;
 
 /// How look-alikes of S3 differ from it.
@@ -144,6 +146,21 @@ impl S3Server {
         removed.is_some_and(|object| self.state.disk.remove(&object.path).is_ok())
     }
 
+    /// Begins a multipart upload without a request, as someone who never comes back; its id.
+    pub fn begin_upload_directly(&self, bucket: &str, key: &str) -> io::Result<String> {
+        let id = format!("upload-{:08}-directly", self.state.serial());
+        let upload = Upload {
+            algorithm: None,
+            composite: false,
+            description: Description::default(),
+            parts: Default::default(),
+            initiated: Utc::now(),
+        };
+        let begin = |b: &mut super::state::Bucket| b.uploads.insert((key.to_owned(), id.clone()), upload);
+        self.state.bucket(bucket, begin).map_err(|error| io::Error::other(error.message))?;
+        Ok(id)
+    }
+
     /// Key and upload id of each multipart upload that was neither completed nor aborted.
     pub fn open_uploads(&self, bucket: &str) -> Vec<(String, String)> {
         self.state.bucket(bucket, |b| b.uploads.keys().cloned().collect()).unwrap_or_default()
@@ -152,6 +169,11 @@ impl S3Server {
     /// Everything asked so far, in order.
     pub fn requests(&self) -> Vec<S3Request> {
         self.state.requests()
+    }
+
+    /// Requests that are being answered now, among them those whose clients are gone.
+    pub fn in_flight(&self) -> usize {
+        self.state.in_flight()
     }
 
     /// The most requests that were being answered at one time.

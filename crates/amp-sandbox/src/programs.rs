@@ -1,0 +1,76 @@
+//! The two programs: found where cargo puts them, built if need be, run with nothing but a folder's `.env`.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::data::context;
+use crate::out::complain;
+
+/// Where cargo puts programs.
+pub(crate) struct Programs {
+    target: PathBuf,
+    release: bool,
+}
+
+impl Programs {
+    /// Beside the running program, so that what is built already serves.
+    pub(crate) fn beside_us(release: bool) -> io::Result<Self> {
+        let here = env::current_exe()?;
+        let profile = here.parent().ok_or(io::ErrorKind::NotFound)?;
+        let target = profile.parent().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { target: target.to_owned(), release: release || profile.ends_with("release") })
+    }
+
+    pub(crate) fn build(&self) -> io::Result<()> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+        let mut build = Command::new(&cargo);
+        build.args(["build", "--quiet", "--package", "amp-extract", "--package", "amp-load"]);
+        build.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&self.target);
+        if self.release {
+            build.arg("--release");
+        }
+        complain("Building amp-extract and amp-load …");
+        let status = build.status().map_err(context(format!("{} can't be run", cargo.display())))?;
+        if status.success() { Ok(()) } else { Err(io::Error::other("amp-extract and amp-load don't build")) }
+    }
+
+    /// Cargo's target directory.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    fn path(&self, program: &str) -> PathBuf {
+        let profile = if self.release { "release" } else { "debug" };
+        self.target.join(profile).join(format!("{program}{}", env::consts::EXE_SUFFIX))
+    }
+
+    /// The program in that folder, run by `wrapper` (a program and its arguments) if there is one.
+    pub(crate) fn command(&self, wrapper: &[String], program: &str, folder: &Path) -> Command {
+        let mut command = match wrapper {
+            [] => Command::new(self.path(program)),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(self.path(program));
+                command
+            }
+        };
+        command.current_dir(folder);
+        // The shell's own settings must neither help nor disturb; a proxy would swallow loopback.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_foreign(name)) {
+            command.env_remove(name);
+        }
+        for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+            command.env(name, folder.join("no-such-file"));
+        }
+        command
+    }
+}
+
+fn is_foreign(name: &OsString) -> bool {
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    name.starts_with("AWS_") || name.starts_with("AMP_") || name.ends_with("_PROXY")
+}
