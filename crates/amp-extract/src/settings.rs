@@ -13,6 +13,9 @@ use url::Url;
 
 use crate::args::Args;
 
+/// The ledger is looked at for each day; ten years are read in moments, and nobody repairs older ones unnamed.
+const MOST_REPAIR_DAYS: u32 = 3_660;
+
 impl Settings {
     /// Whose hours the run is about, as the ledger knows it.
     #[must_use]
@@ -96,8 +99,13 @@ impl Settings {
         let mut number = |name, flag_value: &Option<String>, least| {
             resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))
         };
-        let repair_days = number("--repair-days", &args.repair_days, 0u32);
         let max_ratio = number("--max-ratio", &args.max_ratio, 1u32);
+        let repair_days = resolver.optional(&flag("--repair-days", ""), args.repair_days.as_deref(), |text| {
+            match parse_number(text, 0)? {
+                days @ 0..=MOST_REPAIR_DAYS => Ok(days),
+                _ => Err(format!("`{text}` is too long ago; at most {MOST_REPAIR_DAYS} days")),
+            }
+        });
         let max_unpacked = resolver.optional(&flag("--max-unpacked", ""), args.max_unpacked.as_deref(), parse_bytes);
         let download_dir = resolver.text(&DOWNLOAD_DIR, args.download_dir.as_deref());
 

@@ -68,9 +68,13 @@ fn the_limits_count_all_members_together() {
 #[test]
 fn limits_that_make_no_sense_are_settings_errors() {
     let lab = Lab::new();
-    for (flag, value) in
-        [("--max-unpacked", "much"), ("--max-ratio", "0"), ("--max-ratio", "-1"), ("--max-unpacked", "1X")]
-    {
+    for (flag, value) in [
+        ("--max-unpacked", "much"),
+        ("--max-ratio", "0"),
+        ("--max-ratio", "-1"),
+        ("--max-unpacked", "1X"),
+        ("--repair-days", "4294967295"),
+    ] {
         let ran = run(&lab, &[&format!("{flag}={value}")]);
         ran.exits(2);
         ran.says(&[flag, value]);
