@@ -90,6 +90,15 @@ where
     let environment: HashMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    let garbled: Vec<_> = std::env::vars_os()
+        .filter(|(_, value)| value.to_str().is_none())
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("AMP_") || name.starts_with("AWS_"))
+        .map(|name| format!("{name}: its value is not UTF-8"))
+        .collect();
+    if !garbled.is_empty() {
+        return unusable(&garbled);
+    }
     if let Some(dotenv) = &dotenv {
         export_aws(dotenv, &environment);
     }

@@ -29,7 +29,7 @@ struct Bars(MultiProgress);
 impl Progress for Bars {
     fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
         let template = match total {
-            Some(_) => "{msg:28!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            Some(_) => "{msg:28!} [{wide_bar}] {bytes} of {total_bytes} {bytes_per_sec} {eta}",
             None => "{msg:28!} {spinner} {bytes} {bytes_per_sec} {elapsed}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -143,24 +143,6 @@ impl HourRecord {
     }
 }
 
-impl HourRecord {
-    /// Whether the record can stand in `partition`. Every window lies within the day of its partition; one that leaves it is damage, and may
-    /// be of millions of hours.
-    fn belongs_in(&self, partition: Partition) -> bool {
-        match (self, partition) {
-            (Self::Staging { .. }, _) => true,
-            (
-                Self::Asked { window, .. }
-                | Self::Fetched { window, .. }
-                | Self::Split { window, .. }
-                | Self::Failed { window, .. },
-                Partition::Day(day),
-            ) => HourWindow::day(day).covers(*window),
-            (_, Partition::Undated) => false,
-        }
-    }
-}
-
 /// A line of `loads/DAY.jsonl`: S3 confirmed this file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadRecord {
@@ -182,6 +164,9 @@ pub struct LoadRecord {
     pub checksum: Checksum,
     /// What the confirmation rests on.
     pub proof: Proof,
+    /// What was unpacked under the name, where other bytes were loaded in its place because the operator accepted them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_place_of: Vec<Digest>,
 }
 
 /// Which file of the ledger a record belongs to.
@@ -278,6 +263,7 @@ impl Ledger {
     pub fn loaded(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
         let mut loaded = HashSet::new();
         read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
+            loaded.extend(record.in_place_of.into_iter().map(|digest| (record.file.clone(), digest)));
             loaded.insert((record.file, record.digest));
         })?;
         Ok(loaded)
@@ -415,6 +401,8 @@ pub enum HourState<'a> {
 #[derive(Debug, Default)]
 pub struct KnownHours {
     hours: HashMap<Hour, BTreeMap<Source, Known>>,
+    /// The names of the files of an hour when it was last got, whatever became of it since.
+    got: HashMap<Hour, BTreeMap<Source, Vec<String>>>,
     digests: HashMap<String, Vec<FileRecord>>,
     splits: Vec<HourWindow>,
     damaged: u64,
@@ -462,6 +450,8 @@ impl KnownHours {
                 }
                 for hour in window.hours() {
                     let files = by_hour.remove(&hour).unwrap_or_default();
+                    let names = files.iter().map(|file| file.name.clone()).collect();
+                    self.got.entry(hour).or_default().insert(source.clone(), names);
                     self.set(hour, &source, Known::Fetched { settled: !unsettled.contains(&hour), files });
                 }
                 // The files have their names now: what they replaced is gone.
@@ -485,6 +475,12 @@ impl KnownHours {
     /// What became of `hour`, source by source.
     pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&Source, HourState<'_>)> {
         self.hours.get(&hour).into_iter().flatten().map(|(source, known)| (source, known.state()))
+    }
+
+    /// The names of the files of `hour` when it was last got, whatever became of it since.
+    #[must_use]
+    pub fn last_got(&self, hour: Hour, source: &Source) -> &[String] {
+        self.got.get(&hour).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
@@ -672,12 +668,15 @@ mod tests {
             endpoint: None,
             checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".into() },
             proof: Proof::Checksum,
+            in_place_of: vec![Digest { bytes: bytes + 100, ..Digest::default() }],
         };
         ledger.note_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();
         ledger.note_loads(&[load("1_2025-11-06_0#0.json", 2, 2)]).unwrap();
         let loaded = ledger.loaded(Partition::Day(day)).unwrap();
         assert!(loaded.contains(&("1_2025-11-06_0#0.json".into(), Digest { bytes: 2, ..Digest::default() })));
         assert!(!loaded.contains(&("odd.json".into(), Digest { bytes: 5, ..Digest::default() })));
+        let replaced = ("1_2025-11-06_0#0.json".into(), Digest { bytes: 102, ..Digest::default() });
+        assert!(loaded.contains(&replaced), "the operator accepted other bytes in its place");
         let (all, damaged) = ledger.loads(|_| true).unwrap();
         assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
         assert_eq!(ledger.loads(|record| record.at > at() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);

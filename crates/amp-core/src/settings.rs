@@ -85,7 +85,9 @@ impl DotEnv {
         let entries = dotenvy::from_read_iter(Lines { text: text.clone(), at: 0, line: Rc::clone(&line) });
         let mut parsed = 0;
         for entry in entries {
-            let Ok((name, value)) = entry else {
+            // A value with NUL cannot stand in an environment.
+            let Some((name, value)) = entry.ok().filter(|(name, value)| !name.contains('\0') && !value.contains('\0'))
+            else {
                 return Err(DotEnvError::Syntax { path: path.to_owned(), line: first_entry_after(&text, parsed) });
             };
             parsed = line.get();
@@ -265,6 +267,17 @@ pub fn parse_number<T: std::str::FromStr + PartialOrd + fmt::Display>(text: &str
         .ok_or_else(|| format!("`{text}` is not a whole number of at least {least}"))
 }
 
+/// Reads how many of something may be done at the same time: 1 to 1024.
+///
+/// # Errors
+/// A message for anything else.
+pub fn parse_parallelism(text: &str) -> Result<usize, String> {
+    match parse_number(text, 1)? {
+        number @ 1..=1024 => Ok(number),
+        _ => Err(format!("`{text}` is too much; at most 1024")),
+    }
+}
+
 /// Reads `true`, `1`, `yes`, `on` and their opposites.
 ///
 /// # Errors
@@ -357,6 +370,7 @@ mod tests {
             ("A='two\nlines'\nhunter2 x\n", 3),
             ("A=1\nB=\"hunter2\nC=3\n", 2),
             ("A=1\nB=hunter2 hunter3\n", 2),
+            ("A=1\nB=\"hunter2\0\"\n", 2),
             ("\u{feff}A=1\nhunter2 x", 2),
         ] {
             let error = dotenv(text).unwrap_err();

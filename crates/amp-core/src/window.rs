@@ -58,6 +58,9 @@ pub enum WindowError {
         /// The current hour.
         now: Hour,
     },
+    /// More than 100 years.
+    #[error("the window {0} is longer than 100 years")]
+    TooLong(HourWindow),
     /// A `--last` that is not a positive number of hours, days or weeks.
     #[error("`{0}` is not a span; write 12h, 3d or 2w (at most 100 years)")]
     NotASpan(String),
@@ -206,6 +209,9 @@ impl FromStr for Shard {
     }
 }
 
+/// No window is longer: 100 years.
+const MOST_DAYS: u32 = 36_525;
+
 /// A window as a user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowSpec {
@@ -244,7 +250,12 @@ impl WindowSpec {
     pub fn between(start: &str, end: &str) -> Result<Self, WindowError> {
         let start = parse_date(start).map(Hour::first_of).or_else(|_| Hour::parse(start))?;
         let end = parse_date(end).map(Hour::last_of).or_else(|_| Hour::parse(end))?;
-        Ok(Self::Between(HourWindow::new(start, end)?))
+        let window = HourWindow::new(start, end)?;
+        if window.count() > u64::from(MOST_DAYS) * 24 {
+            Err(WindowError::TooLong(window))
+        } else {
+            Ok(Self::Between(window))
+        }
     }
 
     /// `--last`: `12h`, `3d` or `2w`.
@@ -252,15 +263,14 @@ impl WindowSpec {
     /// # Errors
     /// [`WindowError::NotASpan`] for another form, for zero and for more than 100 years.
     pub fn last(text: &str) -> Result<Self, WindowError> {
-        const DAYS: u32 = 36_525;
         let wrong = || WindowError::NotASpan(text.to_owned());
         let unit = text.chars().last().ok_or_else(wrong)?;
         let digits = text.strip_suffix(unit).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).ok_or_else(wrong)?;
         let number: u32 = digits.parse().map_err(|_| wrong())?;
         let (spec, most) = match unit {
-            'h' => (Self::LastHours(number), DAYS * 24),
-            'd' => (Self::LastDays(number), DAYS),
-            'w' => (Self::LastDays(number.saturating_mul(7)), DAYS / 7),
+            'h' => (Self::LastHours(number), MOST_DAYS * 24),
+            'd' => (Self::LastDays(number), MOST_DAYS),
+            'w' => (Self::LastDays(number.saturating_mul(7)), MOST_DAYS / 7),
             _ => return Err(wrong()),
         };
         if number == 0 || number > most { Err(wrong()) } else { Ok(spec) }
@@ -337,6 +347,7 @@ mod tests {
         for text in ["", "d", "0d", "-1d", "+1d", "1", "1m", "3 d", "99999999999d", "4000000w", "1.5d", "٣d"] {
             assert!(WindowSpec::last(text).is_err(), "{text}");
         }
+        assert!(matches!(WindowSpec::between("0001-01-01", "2025-01-01"), Err(WindowError::TooLong(_))));
         for text in ["", "1", "0/3", "4/3", "1/0", "a/b", "+1/2", "1/2/3", "-1/2"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }

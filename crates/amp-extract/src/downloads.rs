@@ -75,10 +75,17 @@ impl Downloads {
         let file = File::open(&path).ok()?;
         let requested_at = file.metadata().and_then(|found| found.modified()).ok()?.into();
         let mut whose = [0; 64];
-        // A file system without attributes, or an archive copied here by hand, tells nothing.
         let is_ours = match rustix::fs::fgetxattr(&file, SOURCE_ATTRIBUTE, &mut whose) {
             Ok(length) => whose.get(..length) == Some(source.as_str().as_bytes()),
-            Err(_) => true,
+            Err(rustix::io::Errno::NODATA) => {
+                tracing::warn!(
+                    "{} does not tell whose it is, as if copied here by hand; it is taken for this project's",
+                    path.display()
+                );
+                true
+            }
+            // Where the file system cannot tell, another project's archive would look the same.
+            Err(_) => false,
         };
         (is_ours && requested_at >= window.end().settled_at()).then_some(Archive { file, path, requested_at })
     }

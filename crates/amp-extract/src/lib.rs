@@ -46,6 +46,11 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     }
     let common = &session.common;
     if common.dry_run {
+        if settings.lacks_keys {
+            tracing::warn!(
+                "without AMP_API_KEY and AMP_SECRET_KEY nobody can tell which hours are done: a run with them may ask for less"
+            );
+        }
         let staging = Staging::at(&common.extracted_dir);
         let ledger = Ledger::of(&staging);
         let plan = Plan::make(window, &settings, session.started, &staging, &ledger).map_err(unusable)?;

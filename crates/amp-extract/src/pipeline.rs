@@ -12,7 +12,7 @@ use amp_cli::{Session, human_bytes};
 use amp_core::archive::{self, ArchiveError, ExportArchive, Limit, Limits, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, Source, hours_without_files};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source, hours_without_files};
 use amp_core::name::EventFileName;
 use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
@@ -29,8 +29,8 @@ use crate::summary::{Summary, Trouble};
 /// Why a window was not got.
 #[derive(Debug, thiserror::Error)]
 enum WindowError {
-    #[error(transparent)]
-    Export(#[from] ExportError),
+    #[error("{error}")]
+    Export { error: ExportError, requested_at: DateTime<Utc> },
     #[error("{window}: {error}{hint}")]
     Archive { window: HourWindow, error: ArchiveError, hint: &'static str },
     #[error("{0}: {1}")]
@@ -44,7 +44,7 @@ enum WindowError {
 impl WindowError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Export(error) => error.verdict(),
+            Self::Export { error, .. } => error.verdict(),
             Self::Archive { error, .. } if error.is_damage() => Verdict::TRANSIENT,
             _ => Verdict::Permanent,
         }
@@ -52,7 +52,7 @@ impl WindowError {
 
     fn status(&self) -> Option<u16> {
         match self {
-            Self::Export(error) => error.status(),
+            Self::Export { error, .. } => error.status(),
             _ => None,
         }
     }
@@ -207,7 +207,9 @@ impl<'a> Pipeline<'a> {
         let (requested_at, began) = (Utc::now(), Instant::now());
         self.tally().requests += 1;
         let stop = &self.session.stop;
-        let mut response = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)??;
+        let failed = |error| WindowError::Export { error, requested_at };
+        let answer = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)?;
+        let mut response = answer.map_err(failed)?;
         let is_text = says_text(&response);
         let meter =
             self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
@@ -216,7 +218,7 @@ impl<'a> Pipeline<'a> {
         let mut bytes = 0;
         loop {
             let chunk = stop.unless_requested(response.chunk()).await.ok_or(WindowError::Stopped)?;
-            let Some(chunk) = chunk.map_err(|error| transport(window, error))? else { break };
+            let Some(chunk) = chunk.map_err(|error| failed(transport(window, error)))? else { break };
             flight.write(&chunk).map_err(|error| WindowError::Disk(window, error))?;
             bytes += chunk.len() as u64;
             self.tally().bytes_downloaded += chunk.len() as u64;
@@ -316,7 +318,12 @@ impl<'a> Pipeline<'a> {
     fn empty(&self, window: HourWindow, error: &WindowError) {
         tracing::warn!("{error}");
         let at = Utc::now();
-        let unsettled = unsettled(window, at);
+        // Of the request, not of the answer: an hour may have settled in between.
+        let requested_at = match error {
+            WindowError::Export { requested_at, .. } => *requested_at,
+            _ => at,
+        };
+        let unsettled = unsettled(window, requested_at);
         tell_unsettled(&unsettled);
         {
             let mut tally = self.tally();
@@ -330,7 +337,7 @@ impl<'a> Pipeline<'a> {
                 at,
                 window,
                 source: self.source.clone(),
-                requested_at: at,
+                requested_at,
                 unsettled,
                 no_data,
                 files: Vec::new(),
@@ -362,7 +369,10 @@ fn says_text(response: &reqwest::Response) -> bool {
 
 /// The window as it fits beside a progress bar; it lies within a day.
 fn in_short(window: HourWindow) -> String {
-    format!("{} {:02}-{:02}", window.start().date(), window.start().of_day(), window.end().of_day())
+    match window.halves() {
+        None => window.to_string(),
+        Some(_) => format!("{} {:02}-{:02}", window.start().date(), window.start().of_day(), window.end().of_day()),
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -379,6 +389,25 @@ fn tell_unsettled(hours: &[Hour]) {
             "{run}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
         );
     }
+}
+
+/// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
+fn tell_superseded(
+    window: HourWindow,
+    source: &Source,
+    files: &[FileRecord],
+    ledger: &Ledger,
+) -> Result<(), ArchiveError> {
+    let known = ledger.hours(Partition::Day(window.start().date()))?;
+    for hour in window.hours() {
+        for gone in known.last_got(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
+        {
+            tracing::warn!(
+                "{hour}: `{gone}` came with an earlier export of this hour and not with this one; its events may stand twice, here or in the bucket"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Publishes the files of an archive. Their digests are noted first, so that amp-load can check a file from the moment it is seen;
@@ -409,6 +438,7 @@ fn stage(
             file.digest.crc64nvme
         );
     }
+    tell_superseded(window, &source, &files, ledger)?;
     if !files.is_empty() {
         ledger.note(day, &HourRecord::Staging { at: Utc::now(), files: files.clone() })?;
         staging.publish(unpacked.files)?;

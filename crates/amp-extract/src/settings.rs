@@ -6,7 +6,7 @@ use amp_cli::Resolved;
 use amp_core::archive::Format;
 use amp_core::ledger::Source;
 use amp_core::secret::Secret;
-use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number};
+use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use amp_core::window::{HourWindow, Planned, Shard, WindowError, WindowSpec};
 use chrono::{DateTime, Utc};
 use url::Url;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub secret_key: Secret,
     /// Where archives are downloaded to.
     pub download_dir: PathBuf,
+    /// Whether a dry run does without the keys, and so cannot tell whose hours are done.
+    pub lacks_keys: bool,
     /// Whether archives stay when their files are staged.
     pub keep_archives: bool,
     /// The form of staged files.
@@ -73,8 +75,12 @@ impl Settings {
     /// What `args`, the environment and `.env` say at `now`; what is wrong is noted in `resolver`.
     pub fn resolve(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<Resolved<Self>> {
         let dry_run = args.common.dry_run;
+        let mut missing_keys = false;
         let mut key = |setting: &Setting| match resolver.secret(setting) {
-            None if dry_run => Some(Secret::new(String::new())),
+            None if dry_run => {
+                missing_keys = true;
+                Some(Secret::new(String::new()))
+            }
             None => {
                 resolver.missing(setting);
                 None
@@ -82,6 +88,7 @@ impl Settings {
             found => found,
         };
         let (api_key, secret_key) = (key(&API_KEY), key(&SECRET_KEY));
+        let lacks_keys = missing_keys;
         let region = resolver.optional(&REGION, args.region.as_deref(), |text| match text {
             "eu" => Ok("https://analytics.eu.amplitude.com"),
             "us" => Ok("https://amplitude.com"),
@@ -95,7 +102,7 @@ impl Settings {
             "json.gz" => Ok(Format::JsonGz),
             _ => Err(format!("`{text}` is neither json nor json.gz")),
         });
-        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), |text| parse_number(text, 1));
+        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
         let mut number = |name, flag_value: &Option<String>, least| {
             resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))
         };
@@ -124,6 +131,7 @@ impl Settings {
                 base_url: base_url?,
                 api_key: api_key?,
                 secret_key: secret_key?,
+                lacks_keys,
                 download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),

@@ -19,7 +19,7 @@ pub enum LoadError {
     Disk(#[from] DiskError),
     /// It is not the file that was unpacked.
     #[error(
-        "it changed since it was unpacked ({0}); `amp-extract --force` fetches it again, `amp-load --accept-modified` uploads it as it is"
+        "it changed since it was unpacked ({0}); `amp-extract --force --date` with the day in its name fetches it again, `amp-load --accept-modified` uploads it as it is"
     )]
     Modified(String),
     /// It is being written to.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use amp_core::checksum::Digest;
 use amp_core::disk::{At, DiskError};
 use amp_core::ledger::{FileRecord, KnownHours, Ledger, Partition};
 use amp_core::receipt::Algorithm;
@@ -24,6 +25,8 @@ pub struct Opened {
     pub file: Arc<File>,
     /// What they are.
     pub sum: Sum,
+    /// What was unpacked under the name, where the operator accepts that it is something else now.
+    pub in_place_of: Vec<Digest>,
 }
 
 /// By what a file is taken for the one that was unpacked.
@@ -70,16 +73,16 @@ impl Identifier {
         let is_trusted = |record: &&FileRecord| trust == Trust::Stamp && staged.is_untouched(record);
         let untouched = known.digests(name).iter().find(is_trusted);
         if let Some(sum) = untouched.and_then(|record| Sum::known(record.digest, algorithm)) {
-            return Ok(Some(Opened { staged, file, sum }));
+            return Ok(Some(Opened { staged, file, sum, in_place_of: Vec::new() }));
         }
         // One byte more than there should be, to notice a file that grows.
         let length = staged.bytes().saturating_add(1);
         let sum = Sum::of(&file, 0, length, algorithm).at("read", &self.staging.root().join(name))?;
-        self.compare(name, &sum, &known)?;
+        let in_place_of = self.compare(name, &sum, &known)?;
         if sum.digest.bytes != staged.bytes() {
             return Err(LoadError::Unsteady);
         }
-        Ok(Some(Opened { staged, file, sum }))
+        Ok(Some(Opened { staged, file, sum, in_place_of }))
     }
 
     /// Whether amp-extract made a file of that name.
@@ -90,21 +93,22 @@ impl Identifier {
         Ok(!self.known(name)?.digests(name).is_empty())
     }
 
-    fn compare(&self, name: &str, sum: &Sum, known: &KnownHours) -> Result<(), LoadError> {
+    /// The digests in whose place the file is accepted; none where it is what was unpacked, or nothing was.
+    fn compare(&self, name: &str, sum: &Sum, known: &KnownHours) -> Result<Vec<Digest>, LoadError> {
         let accepts = |known: &KnownHours| known.digests(name).iter().any(|record| record.digest == sum.digest);
         if known.digests(name).is_empty() || accepts(known) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // amp-extract may have published it since the ledger was read.
         let known = self.read(Partition::of_file(name))?;
         if known.digests(name).is_empty() || accepts(&known) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let unpacked: Vec<_> = known.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
         let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), sum.digest.crc64nvme);
         if self.accept_modified {
             tracing::info!("{name}: it changed since it was unpacked ({change}); uploaded as it is, as asked");
-            return Ok(());
+            return Ok(known.digests(name).iter().map(|record| record.digest).collect());
         }
         Err(LoadError::Modified(change))
     }

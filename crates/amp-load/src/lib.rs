@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, session: &Session) -> Summary {
     relay.abort();
     summary.retries = tries.retries();
     summary.seconds = session.seconds();
+    tracing::info!("{}", summary.line());
     summary
 }
 

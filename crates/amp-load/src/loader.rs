@@ -133,7 +133,8 @@ impl Loader {
             Ok(Some((opened, receipt, skipped))) => {
                 drop(permit);
                 let seconds = began.elapsed().as_secs_f64();
-                let loaded = Loaded { staged: opened.staged, planned, receipt, skipped, seconds };
+                let Opened { staged, in_place_of, .. } = opened;
+                let loaded = Loaded { staged, planned, receipt, in_place_of, skipped, seconds };
                 if let Err(lost) = recorder.send(loaded).await {
                     self.tally.failed(&lost.0.planned, "internal error: nobody notes what was loaded", None);
                 }

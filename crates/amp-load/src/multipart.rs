@@ -62,9 +62,12 @@ impl Loader {
         if !tried_before {
             self.uploads.opened(key, &id)?;
         }
-        let (checksum, reply) = match self.send_parts(opened, object, &id).await {
+        let mut tasks = JoinSet::new();
+        let (checksum, reply) = match self.send_parts(&mut tasks, opened, object, &id).await {
             Ok(sent) => sent,
             Err(error) => {
+                // No part may arrive after the abort.
+                tasks.shutdown().await;
                 if abort(&self.store, key, &id).await {
                     self.uploads.closed(key, Some(&id))?;
                 }
@@ -82,11 +85,11 @@ impl Loader {
     /// Uploads the parts and has them put together; the reply is `None` when it was lost and the upload is known to be over.
     async fn send_parts(
         self: &Arc<Self>,
+        tasks: &mut JoinSet<Result<(Sum, StoredPart), LoadError>>,
         opened: &Opened,
         object: &NewObject,
         id: &str,
     ) -> Result<(Checksum, Option<Stored>), LoadError> {
-        let mut tasks = JoinSet::new();
         let mut done: Vec<(Sum, StoredPart)> = Vec::new();
         for (number, offset, length) in parts(opened.sum.digest.bytes) {
             while let Some(joined) = tasks.try_join_next() {

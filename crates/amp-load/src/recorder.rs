@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use amp_core::checksum::Digest;
 use amp_core::ledger::{Ledger, LoadRecord};
 use amp_core::receipt::{Proof, Receipt};
 use amp_core::stage::{Removal, StagedFile};
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub planned: Planned,
     /// The proof.
     pub receipt: Receipt,
+    /// What was unpacked under the name, where the operator accepted something else.
+    pub in_place_of: Vec<Digest>,
     /// Whether the bucket had it before.
     pub skipped: bool,
     /// How long it took.
@@ -86,10 +89,11 @@ impl Recorder {
             endpoint: self.endpoint.clone(),
             checksum: loaded.receipt.checksum().clone(),
             proof: loaded.receipt.proof(),
+            in_place_of: loaded.in_place_of.clone(),
         }
     }
 
-    fn finish(&self, Loaded { staged, planned, receipt, skipped, seconds }: Loaded) {
+    fn finish(&self, Loaded { staged, planned, receipt, skipped, seconds, .. }: Loaded) {
         let Planned { file, key } = &planned;
         let (bytes, did) = (receipt.digest().bytes, if skipped { "is there already:" } else { "->" });
         let proof = match receipt.proof() {

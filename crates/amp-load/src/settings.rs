@@ -2,7 +2,7 @@
 
 use amp_cli::Resolved;
 use amp_core::receipt::Algorithm;
-use amp_core::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number};
+use amp_core::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use chrono::{DateTime, Utc};
 
 use crate::args::Args;
@@ -76,7 +76,7 @@ impl Settings {
     pub fn resolve(args: &Args, resolver: &mut Resolver, _now: DateTime<Utc>) -> Option<Resolved<Self>> {
         let place = resolve_place(args, resolver);
         let keys = resolve_keys(args, resolver);
-        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), |text| parse_number(text, 1));
+        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
         let if_exists = resolver.optional(&flag("--if-exists"), args.if_exists.as_deref(), |text| match text {
             "overwrite" => Ok(IfExists::Overwrite),
             "skip" => Ok(IfExists::Skip),

@@ -98,6 +98,12 @@ impl Summary {
         }
     }
 
+    /// The result in one line, for the log.
+    #[must_use]
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// Notes what ended the run before its end.
     pub fn end(&mut self, exit: Exit, error: String) {
         let done = self.files.uploaded + self.files.skipped > 0;

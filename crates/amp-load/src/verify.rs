@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use crate::error::End;
-use crate::store::{S3Store, StoreError, Tries};
+use crate::store::{S3Store, StoreError, Tries, Trouble};
 use crate::summary::{Failure, Summary, Verified};
 
 /// What became of one object.
@@ -36,7 +36,7 @@ pub(crate) async fn verify(
     let store = Arc::new(store);
     let mut verified = Verified::default();
     let mut transient = true;
-    let mut by_size = 0usize;
+    let (mut by_size, mut denied) = (0usize, 0usize);
     let mut tasks: JoinSet<(LoadRecord, Finding)> = JoinSet::new();
     let mut records = records.into_iter();
     loop {
@@ -62,7 +62,9 @@ pub(crate) async fn verify(
             }
             Finding::Missing => {
                 verified.missing.push(record.key.clone());
-                format!("{url} is missing; amp-extract --force fetches its hour again")
+                format!(
+                    "{url} is missing; `amp-extract --force --date` with the day in its name, then `amp-load`, puts it back"
+                )
             }
             Finding::Different(mismatch) => {
                 verified.different.push(record.key.clone());
@@ -73,8 +75,15 @@ pub(crate) async fn verify(
                 Verdict::Refused => return Err(error.into()),
                 verdict => {
                     transient &= matches!(verdict, Verdict::Transient { .. });
+                    let is_denied = matches!(error.trouble, Trouble::Denied(_));
+                    denied += usize::from(is_denied);
                     verified.checked -= 1;
-                    format!("{url} could not be compared: {error}")
+                    let advice = if is_denied {
+                        "; allow s3:GetObject, and s3:ListBucket, without which a missing object looks forbidden"
+                    } else {
+                        ""
+                    };
+                    format!("{url} could not be compared: {error}{advice}")
                 }
             },
         };
@@ -92,6 +101,7 @@ pub(crate) async fn verify(
         () if session.stop.is_requested() => (Outcome::Interrupted, Exit::Interrupted),
         () if fine && verified.checked == 0 => (Outcome::Empty, Exit::Done),
         () if fine => (Outcome::Complete, Exit::Done),
+        () if verified.checked == 0 && denied == summary.failures.len() => (Outcome::Failed, Exit::Refused),
         () if verified.checked == 0 && transient => (Outcome::Failed, Exit::Temporary),
         () if verified.checked == found => (Outcome::Failed, Exit::Incomplete),
         () => (Outcome::Partial, Exit::Incomplete),

@@ -24,6 +24,7 @@ fn load(lab: &Lab, name: &str) {
         endpoint: None,
         checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: file.digest.crc64nvme.to_string() },
         proof: Proof::Checksum,
+        in_place_of: vec![],
     };
     ledger.note_loads(&[record]).unwrap();
     fs::remove_file(lab.path("extracted_data").join(name)).unwrap();
@@ -53,6 +54,32 @@ fn force_fetches_again_what_is_done_and_replaces_what_changed() {
     assert_eq!(hours(&document), [24, 24, 0, 0, 0, 0]);
     assert_eq!(lab.server.requests().len(), 2);
     assert_eq!(lab.staged()[FILE], other.bytes_of(HOUR.parse().unwrap(), 0));
+}
+
+#[test]
+fn a_part_that_a_later_export_of_the_hour_lacks_is_named() {
+    let parts = |parts| amp_sandbox::events::Dataset::new(8).parts_per_hour(parts).events_per_part(3);
+    let lab = Lab::with(|config| config.dataset = parts(2));
+    lab.run(&["--start", HOUR, "--end", HOUR]).exits(0);
+    lab.server.set_dataset(parts(1));
+    let ran = lab.run(&["--start", HOUR, "--end", HOUR, "--force"]);
+    ran.exits(0);
+    ran.says(&["100011471_2025-11-06_4#1.json", "may stand twice"]);
+    assert_eq!(lab.staged().len(), 2, "nothing is deleted on a guess");
+}
+
+#[test]
+fn what_was_loaded_in_its_place_by_leave_is_not_fetched_again() {
+    let lab = Lab::new();
+    lab.run(&["--date", DAY]).exits(0);
+    load(&lab, FILE);
+    let path = lab.path("extracted_data/.amp/loads/2025-11-06.jsonl");
+    let mut record: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    record["in_place_of"] = serde_json::json!([{"bytes": record["bytes"], "crc64nvme": record["crc64nvme"]}]);
+    record["bytes"] = 1.into();
+    fs::write(&path, format!("{record}\n")).unwrap();
+    let document = lab.run(&["--date", DAY]).exits(0);
+    assert_eq!(hours(&document), [24, 0, 0, 24, 0, 0]);
 }
 
 #[test]

@@ -133,3 +133,26 @@ fn a_server_that_is_down_is_not_asked_for_each_of_many_files() {
     lab.server.clear_rules();
     assert_eq!(lab.run(&[]).counts(), (0, [200, 200, 0, 0, 200]));
 }
+
+#[test]
+fn an_answer_that_echoes_what_was_sent_is_blanked() {
+    let lab = Lab::staged();
+    let secret = lab.server.config().secret_key.clone();
+    lab.rule(&format!("op=PutObject:status=400,code=Bad {secret} AWS4-HMAC-SHA256 Credential=x Signature=abcdef"));
+    let ended = lab.run(&["-vv"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let all = format!("{}{}{}", ended.stdout, ended.stderr, lab.logs());
+    assert!(all.contains("Bad *** AWS4-HMAC-SHA256"), "{all}");
+    assert!(!all.contains(&secret) && !all.contains("Signature"), "{all}");
+}
+
+#[test]
+fn each_request_and_its_status_stand_in_the_log() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,nth=1:status=503");
+    lab.run(&[]);
+    let log = lab.logs();
+    for line in ["HeadBucket s3://lake/: done", ": HTTP 503", "trying again", "PutObject s3://lake/"] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+}

@@ -251,3 +251,13 @@ fn the_profiles_endpoint_is_used_when_no_other_is_named() {
     assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]));
     assert_eq!(lab.loads()[0]["endpoint"], lab.server.endpoint_url());
 }
+
+#[test]
+fn a_parallelism_beyond_reason_is_a_settings_error() {
+    let lab = Lab::staged();
+    for value in ["0", "1025", "4611686018427387904", "many"] {
+        let ended = lab.run(&["--concurrency", value]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.error(0).contains("--concurrency"), "{ended:?}");
+    }
+}

@@ -97,6 +97,15 @@ fn an_object_that_cannot_be_asked_for_is_a_failure() {
 }
 
 #[test]
+fn objects_that_may_not_be_asked_for_are_a_refusal_with_advice() {
+    let lab = loaded();
+    lab.rule("op=HeadObject:status=403,code=AccessDenied");
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.error(0).contains("s3:GetObject"), "{ended:?}");
+}
+
+#[test]
 fn a_result_for_people_names_what_is_missing() {
     let lab = loaded();
     lab.server.delete_object_directly(BUCKET, FILES[2]);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use amp_core::secret::{Secret, scrub};
+
 use crate::store::Trouble;
 
 /// An answer that is an error, or none at all.
@@ -63,6 +65,19 @@ impl Answer {
         Self { trouble: Some(trouble), ..Self::default() }
     }
 
+    /// The answer without what was sent: a server may echo our headers.
+    pub(super) fn scrubbed(mut self, secrets: &[Secret]) -> Self {
+        for text in [&mut self.code, &mut self.message].into_iter().flatten() {
+            *text = harmless(text, secrets);
+        }
+        self
+    }
+
+    /// Its status, or that it is none of the server's.
+    pub(super) fn status(&self) -> String {
+        if self.trouble.is_some() { "no answer".to_owned() } else { format!("HTTP {}", self.status) }
+    }
+
     fn text(&self) -> String {
         let mut text = self.status.to_string();
         for part in [&self.code, &self.message].into_iter().flatten() {
@@ -117,6 +132,17 @@ impl Answer {
             trouble => trouble,
         }
     }
+}
+
+/// A server's words on one line, shortened, without secrets and without the authorization it may have echoed.
+fn harmless(text: &str, secrets: &[Secret]) -> String {
+    const LONGEST: usize = 300;
+    const AUTHORIZATION: &str = "AWS4-HMAC-SHA256";
+    let shown: Vec<&Secret> = secrets.iter().collect();
+    // Cut after scrubbing, lest the cut leave a part of a secret.
+    let text = scrub(text, &shown);
+    let text = text.find(AUTHORIZATION).map_or(text.as_str(), |at| &text[..at + AUTHORIZATION.len()]);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
 /// Reads what the SDK makes of an answer.

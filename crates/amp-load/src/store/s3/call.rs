@@ -1,15 +1,20 @@
 //! One request: waited for while anything moves, and its failure understood.
 
 use std::error::Error as StdError;
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use amp_core::secret::Secret;
 
 use super::answer::{self, Answer};
 use crate::body::Flow;
 use crate::store::{StoreError, Trouble};
 
 /// A request under way.
-pub(super) struct Call {
+pub(super) struct Call<'a> {
+    /// What no message may show, should the server echo it.
+    pub(super) secrets: &'a [Secret],
     pub(super) operation: &'static str,
     pub(super) target: String,
     pub(super) idle: Duration,
@@ -17,7 +22,7 @@ pub(super) struct Call {
 
 type SdkResult<T, E> = Result<T, aws_sdk_s3::error::SdkError<E>>;
 
-impl Call {
+impl Call<'_> {
     pub(super) fn error(&self, trouble: Trouble) -> StoreError {
         StoreError { operation: self.operation, target: self.target.clone(), trouble }
     }
@@ -42,20 +47,31 @@ impl Call {
     where
         E: StdError + aws_sdk_s3::error::ProvideErrorMetadata + Send + Sync + 'static,
     {
-        tracing::debug!("{} {}", self.operation, self.target);
+        let began = Instant::now();
+        let told = |status: &dyn Display| {
+            tracing::info!("{} {}: {status}, {:.3} s", self.operation, self.target, began.elapsed().as_secs_f64());
+        };
         let flow = flow.unwrap_or_default();
         let mut request = std::pin::pin!(request);
         loop {
             let deadline = flow.moved() + self.idle;
             match tokio::time::timeout_at(deadline.into(), &mut request).await {
-                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Ok(reply)) => {
+                    told(&"done");
+                    return Ok(reply);
+                }
                 Ok(Err(error)) => {
                     let fault = flow.fault().map(|fault| Answer::none(Trouble::Body(fault)));
-                    return Err(fault.unwrap_or_else(|| answer::understand(&error)));
+                    let answer = fault.unwrap_or_else(|| answer::understand(&error).scrubbed(self.secrets));
+                    told(&answer.status());
+                    return Err(answer);
                 }
                 // The body moved meanwhile: the server is only slow.
                 Err(_) if flow.moved() + self.idle > deadline => {}
-                Err(_) => return Err(Answer::none(Trouble::TimedOut(self.idle))),
+                Err(_) => {
+                    told(&"no answer");
+                    return Err(Answer::none(Trouble::TimedOut(self.idle)));
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amp_core::secret::Secret;
 use amp_core::settings::{is_loopback, parse_endpoint};
 use aws_config::BehaviorVersion;
 use aws_config::meta::region::RegionProviderChain;
@@ -54,12 +55,10 @@ impl S3Store {
         let Some(credentials) = shared.credentials_provider() else {
             return Err(refused("no AWS credentials are configured".into(), keyless));
         };
-        if place.credentials.is_none() {
-            credentials
-                .provide_credentials()
-                .await
-                .map_err(|error| refused(answer::no_credentials(&error), keyless))?;
-        }
+        let found = credentials.provide_credentials().await;
+        let found = found.map_err(|error| refused(answer::no_credentials(&error), keyless))?;
+        let secrets = [Some(found.secret_access_key()), found.session_token(), Some(found.access_key_id())];
+        let secrets = secrets.into_iter().flatten().map(|secret| Secret::new(secret.to_owned())).collect();
         let endpoint = match (&place.endpoint, shared.endpoint_url().filter(|url| !url.is_empty())) {
             (None, Some(profile)) => Some(parse_endpoint(profile, place.allow_http).map_err(|error| {
                 refused(format!("the AWS profile's endpoint_url: {error}"), "change it, or give --endpoint-url")
@@ -83,7 +82,14 @@ impl S3Store {
         config.set_use_fips(shared.use_fips());
         config.set_use_dual_stack(shared.use_dual_stack());
         config.set_app_name(AppName::new(concat!("amp-load-", env!("CARGO_PKG_VERSION"))).ok());
-        Ok(Self { client: Client::from_conf(config.build()), bucket: place.bucket.clone(), endpoint, storage, idle })
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            bucket: place.bucket.clone(),
+            endpoint,
+            storage,
+            idle,
+            secrets,
+        })
     }
 
     /// The endpoint as records name it: `None` for Amazon's own.

@@ -8,6 +8,7 @@ mod parts;
 
 use std::time::Duration;
 
+use amp_core::secret::Secret;
 use aws_sdk_s3::Client;
 use url::Url;
 
@@ -22,6 +23,8 @@ pub struct S3Store {
     endpoint: Option<Url>,
     storage: Storage,
     idle: Duration,
+    /// What was used to sign, to be kept out of messages.
+    secrets: Vec<Secret>,
 }
 
 impl S3Store {
@@ -58,7 +61,7 @@ impl S3Store {
         }
     }
 
-    fn call(&self, operation: &'static str, key: &str) -> Call {
-        Call { operation, target: self.url(key), idle: self.idle }
+    fn call(&self, operation: &'static str, key: &str) -> Call<'_> {
+        Call { secrets: &self.secrets, operation, target: self.url(key), idle: self.idle }
     }
 }
