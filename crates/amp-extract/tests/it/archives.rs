@@ -170,6 +170,20 @@ fn empty_members_and_a_missing_last_newline_are_taken_as_they_are() {
 }
 
 #[test]
+fn a_line_of_64_mebibytes_is_one_event() {
+    let mut state = 1u32;
+    let mut line: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b'a' + (state >> 28) as u8
+    })
+    .take(64 << 20)
+    .collect();
+    line.push(b'\n');
+    let ran = accepted(one(NAME, gzip(&line)), &[(FILE, &line)]);
+    assert_eq!(ran.json()["events"], 1);
+}
+
+#[test]
 fn damaged_gzip_fails_the_archive() {
     let cut = gzip(EVENTS)[..20].to_vec();
     let trailed = [gzip(EVENTS), b"junk".to_vec()].concat();
