@@ -1,5 +1,5 @@
 #![no_main]
-#![allow(unreachable_pub, dead_code)]
+#![allow(dead_code)]
 
 #[path = "../../crates/amp-core/tests/fuzz/ledger.rs"]
 mod ledger;

@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+#![allow(rustdoc::bare_urls, reason = "doc comments here are help texts")]
+
 use amp_cli::{CommonArgs, EXIT_CODES};
 use clap::Parser;
 

@@ -11,7 +11,8 @@ pub(crate) type Staged = Vec<(String, Vec<u8>)>;
 
 /// More than an input needs; ambiguous archives within ambiguous archives multiply.
 const MOST_MEANINGS: usize = 64;
-const MOST_BYTES: u64 = 1 << 20;
+/// More than the reader under test lets come out of one.
+const MOST_BYTES: u64 = 1 << 24;
 
 /// Everything that the archive could be said to hold: one meaning for each directory that an end record could point to.
 pub(crate) fn meanings(zip: &[u8], keep_gzip: bool, level: u32) -> Vec<Staged> {
