@@ -78,7 +78,7 @@ where
     let (started, clock) = (Utc::now(), Instant::now());
     let args = match A::try_parse() {
         Ok(args) => args,
-        Err(error) => return unparsed::<D>(program, &error),
+        Err(error) => return unparsed::<D>(&error),
     };
     let common_args = args.as_ref();
     let unusable = |problems: &[String]| unusable::<D>(program, problems, common_args.output);
@@ -191,7 +191,7 @@ fn refuse<D: Document>(problems: &[String], output: OutputFormat) -> ExitCode {
 }
 
 /// A command line that was not taken; `--help` and `--version` are no errors.
-fn unparsed<D: Document>(program: Program, error: &clap::Error) -> ExitCode {
+fn unparsed<D: Document>(error: &clap::Error) -> ExitCode {
     // A stdout that is closed (`--help | head -1`) is no error either.
     error.print().ok();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -203,7 +203,6 @@ fn unparsed<D: Document>(program: Program, error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let output = if wants_json { OutputFormat::Json } else { OutputFormat::Text };
-    tracing::debug!(program = program.name, "command line not taken");
     refuse::<D>(&[problem], output)
 }
 

@@ -9,5 +9,5 @@ mod stop;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, OutputFormat, ProgressMode};
 pub use launch::{Program, Resolved, Session, launch};
-pub use output::{Document, Exit, Failure, Outcome, human_bytes};
+pub use output::{Document, Exit, Outcome, human_bytes};
 pub use stop::Stop;

@@ -69,13 +69,6 @@ pub trait Document: Serialize {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
 }
 
-/// A failure as the result lists it, when it concerns the run as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// What went wrong and what to do.
-    pub error: String,
-}
-
 /// Writes the result to stdout. A reader that went away (`| head`) is no error.
 pub(crate) fn print<D: Document>(document: &D, format: OutputFormat) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -81,11 +81,6 @@ impl Tally {
         self.with(|counts| counts.in_vain)
     }
 
-    /// Whether AWS refused us.
-    pub fn is_refused(&self) -> bool {
-        self.with(|counts| counts.refused)
-    }
-
     /// Fills in what came of the run.
     pub fn conclude(&self, summary: &mut Summary, interrupted: bool) {
         self.with(|counts| {
