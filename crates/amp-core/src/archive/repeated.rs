@@ -7,16 +7,21 @@ use std::path::Path;
 use super::error::{ArchiveError, MemberProblem};
 use super::source::Positioned;
 
-/// Lengths and field offsets of the central and the local header (APPNOTE.TXT 4.3.12 and 4.3.7).
+/// Lengths of the central and the local header and of both end records (APPNOTE.TXT 4.3.12, 4.3.7, 4.3.14, 4.3.16).
 const CENTRAL_BYTES: usize = 46;
 const LOCAL_BYTES: usize = 30;
+const END64_BYTES: usize = 56;
+const END_BYTES: usize = 22;
 const CENTRAL_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
 const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
+const END64_SIGNATURE: [u8; 4] = *b"PK\x06\x06";
+const END_SIGNATURE: [u8; 4] = *b"PK\x05\x06";
 
 /// CRC-32 and unpacked size of a member.
 type Content = (u32, u64);
 
-/// Checks that members with the same path have the same bytes, and that each is named alike in its own header.
+/// Checks that members with the same path have the same bytes, that each is named alike in its own header, and that there are as many as
+/// the end record says: a header that is passed over would be a member lost.
 ///
 /// `directory` is where the central directory starts, `base` what its offsets count from.
 pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path) -> Result<(), ArchiveError> {
@@ -24,13 +29,18 @@ pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path)
     let mut central = BufReader::new(source.clone());
     central.seek(SeekFrom::Start(directory)).map_err(failed)?;
     let mut contents: HashMap<Vec<u8>, Content> = HashMap::new();
-    loop {
-        let mut header = [0; CENTRAL_BYTES];
-        // What follows the last header is shorter than one.
-        central.read_exact(&mut header[..4]).map_err(failed)?;
-        if header[..4] != CENTRAL_SIGNATURE {
-            return Ok(());
+    for listed in 0_u64.. {
+        let mut signature = [0; 4];
+        central.read_exact(&mut signature).map_err(failed)?;
+        if signature != CENTRAL_SIGNATURE {
+            let promised = promised(signature, &mut central).map_err(failed)?;
+            if promised != listed {
+                let why = format!("its directory lists {listed} members, its end record says {promised}");
+                return Err(ArchiveError::NotWhole(why));
+            }
+            break;
         }
+        let mut header = [0; CENTRAL_BYTES];
         central.read_exact(&mut header[4..]).map_err(failed)?;
         let mut name = vec![0; usize::from(u16_at(&header, 28))];
         central.read_exact(&mut name).map_err(failed)?;
@@ -51,6 +61,24 @@ pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path)
         if *contents.entry(name.clone()).or_insert(content) != content {
             return Err(refused(MemberProblem::Collision));
         }
+    }
+    Ok(())
+}
+
+/// How many members the end record with this signature, which follows the directory, says that there are.
+fn promised(signature: [u8; 4], record: &mut impl Read) -> io::Result<u64> {
+    match signature {
+        END64_SIGNATURE => {
+            let mut rest = [0; END64_BYTES - 4];
+            record.read_exact(&mut rest)?;
+            Ok(u64::from(u32_at(&rest, 28)) | u64::from(u32_at(&rest, 32)) << 32)
+        }
+        END_SIGNATURE => {
+            let mut rest = [0; END_BYTES - 4];
+            record.read_exact(&mut rest)?;
+            Ok(u16_at(&rest, 6).into())
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "no end record follows the directory")),
     }
 }
 

@@ -116,6 +116,29 @@ fn two_members_of_one_name_are_one_file_if_their_bytes_agree_and_an_error_if_not
 }
 
 #[test]
+fn an_end_record_that_passes_over_a_member_fails_the_archive_repeated_members_or_not() {
+    for first in [FILE, OTHER] {
+        for zip64 in [false, true] {
+            let member = |name: &str| MemberSpec::new(name, EVENTS).zip64(zip64);
+            let archive = ArchiveBuilder::new().member(member(first)).member(member(OTHER)).member(member("last.json"));
+            let mut bytes = archive.build();
+            let end = bytes.len() - 22;
+            // Members on this disk and in all, in either end record.
+            bytes[end + 8] -= 1;
+            bytes[end + 10] -= 1;
+            if let Some(end64) = bytes.windows(4).position(|four| four == b"PK\x06\x06") {
+                bytes[end64 + 24] -= 1;
+                bytes[end64 + 32] -= 1;
+            }
+            let lab = Lab::serving(bytes);
+            run(&lab, &[]).exits(75);
+            assert!(lab.staged_names().is_empty(), "first {first}, zip64 {zip64}: {:?}", lab.staged_names());
+            lab.assert_clean();
+        }
+    }
+}
+
+#[test]
 fn what_is_no_regular_file_fails_the_archive() {
     let spec = || MemberSpec::new(NAME, gzip(EVENTS));
     for (mode, word) in [
