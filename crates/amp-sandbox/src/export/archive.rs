@@ -84,8 +84,8 @@ impl ArchiveSource {
             });
             for ((hour, part), gzip) in some.iter().zip(made) {
                 let name = format!("{}/{}", dataset.project_id(), dataset.member_name(*hour, *part));
-                // What gzip left is hardly smaller for more effort.
-                let member = MemberSpec::new(name, gzip?).method(layout.method).level(1);
+                // Deflate's usual effort: less of it makes what gzip left longer instead of storing it as it is.
+                let member = MemberSpec::new(name, gzip?).method(layout.method).level(6);
                 zip.add(&member.data_descriptor(layout.data_descriptors).zip64(layout.zip64))?;
             }
         }
