@@ -1,6 +1,7 @@
 //! From a window to files in `extracted_data/`: download, check, unpack, publish, note.
 //!
-//! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack.
+//! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack. What is
+//! being downloaded is unpacked ahead, by one thread, as far as it has arrived.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, ArchiveError, ExportArchive, Limit, Limits, Unpacking};
+use amp_core::archive::{self, Ahead, ArchiveError, ExportArchive, Limit, Limits, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source, hours_without_files};
@@ -21,7 +22,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync;
 
-use crate::downloads::{Archive, Downloads};
+use crate::downloads::{Archive, Downloads, InFlight};
 use crate::export::{ExportClient, ExportError, transport};
 use crate::settings::Settings;
 use crate::summary::{Summary, Trouble};
@@ -168,10 +169,13 @@ impl<'a> Pipeline<'a> {
         let mut may_reuse = !self.settings.force;
         loop {
             let (error, from_disk) = match self.obtain(window, may_reuse).await {
-                Ok((archive, from_disk)) => match self.unpack(window, archive).await {
-                    Ok(got) => return Ok(got),
-                    Err(error) => (error, from_disk),
-                },
+                Ok((archive, ahead)) => {
+                    let from_disk = ahead.is_none();
+                    match self.unpack(window, archive, ahead).await {
+                        Ok(got) => return Ok(got),
+                        Err(error) => (error, from_disk),
+                    }
+                }
                 Err(error) => (error, false),
             };
             let verdict = error.verdict();
@@ -194,15 +198,16 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A whole archive of `window`, and whether an earlier run left it, which is taken only if it `may_reuse` it.
-    async fn obtain(&self, window: HourWindow, may_reuse: bool) -> Result<(Archive, bool), WindowError> {
+    /// A whole archive of `window` and what was unpacked of it while it arrived; nothing of one that an earlier run left, which is taken
+    /// only if it `may_reuse` it.
+    async fn obtain(&self, window: HourWindow, may_reuse: bool) -> Result<(Archive, Option<Ahead>), WindowError> {
         let _turn = self.download_turn.lock().await;
         if self.is_ending() {
             return Err(WindowError::Stopped);
         }
         if let Some(archive) = self.downloads.left(window, &self.source).filter(|_| may_reuse) {
             tracing::info!("{window}: using {}, left by an earlier run", archive.path.display());
-            return Ok((archive, true));
+            return Ok((archive, None));
         }
         let (requested_at, began) = (Utc::now(), Instant::now());
         self.tally().requests += 1;
@@ -215,16 +220,19 @@ impl<'a> Pipeline<'a> {
             self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
         let mut flight =
             self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
+        let ahead = self.begin_ahead(&flight).map_err(|error| WindowError::Disk(window, error))?;
         let mut bytes = 0;
         loop {
             let chunk = stop.unless_requested(response.chunk()).await.ok_or(WindowError::Stopped)?;
             let Some(chunk) = chunk.map_err(|error| failed(transport(window, error)))? else { break };
             flight.write(&chunk).map_err(|error| WindowError::Disk(window, error))?;
+            ahead.arrived(chunk.len() as u64);
             bytes += chunk.len() as u64;
             self.tally().bytes_downloaded += chunk.len() as u64;
             meter.advance(chunk.len() as u64);
         }
         drop(meter);
+        ahead.whole();
         tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
         let (file, path) = flight.look().map_err(|error| WindowError::Disk(window, error))?;
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
@@ -237,11 +245,20 @@ impl<'a> Pipeline<'a> {
             WindowError::Archive { window, error, hint }
         })?;
         let archive = flight.finish(requested_at).map_err(|error| WindowError::Disk(window, error))?;
-        Ok((archive, false))
+        Ok((archive, Some(ahead)))
+    }
+
+    /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
+    fn begin_ahead(&self, flight: &InFlight) -> Result<Ahead, DiskError> {
+        let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
+        let half = free_bytes(self.staging.root())? / 2;
+        let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
+        let (file, path) = flight.look()?;
+        Ok(Ahead::start(file, &path, Arc::clone(&self.staging), format, limits))
     }
 
     /// Unpacks and publishes on a blocking thread; a damaged or refused archive is deleted, so that it is fetched again.
-    async fn unpack(&self, window: HourWindow, archive: Archive) -> Result<Got, WindowError> {
+    async fn unpack(&self, window: HourWindow, archive: Archive, ahead: Option<Ahead>) -> Result<Got, WindowError> {
         let _turn = self.unpack_turn.lock().await;
         let began = Instant::now();
         let Settings { format, concurrency, max_unpacked, max_ratio, .. } = *self.settings;
@@ -254,7 +271,10 @@ impl<'a> Pipeline<'a> {
             let export = ExportArchive::from_file(file, &name)?;
             let max_unpacked = match max_unpacked {
                 Some(most) => most,
-                None => free_bytes(staging.root())? / 100 * 95,
+                None => {
+                    let written = ahead.as_ref().map_or(0, Ahead::written);
+                    written + free_bytes(staging.root())? / 100 * 95
+                }
             };
             let meter = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
             let how = Unpacking {
@@ -265,7 +285,7 @@ impl<'a> Pipeline<'a> {
                 meter: &*meter,
                 cancelled: &stop,
             };
-            let unpacked = archive::unpack(&export, &how)?;
+            let unpacked = archive::unpack(&export, &how, ahead.as_ref())?;
             stage(window, source, requested_at, unpacked, &staging, &ledger, || {
                 if !keep_archives {
                     downloads.discard(&whole).unwrap_or_else(|error| tracing::warn!("{error}"));

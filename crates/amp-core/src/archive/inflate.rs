@@ -5,13 +5,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::ArchiveError;
-use super::members::Member;
+use super::members::EventMember;
 use super::{Format, Shared};
 use crate::checksum::{Digester, LineCounter};
 use crate::stage::{PartialFile, SealedFile};
 
 /// Smaller buffers cost up to twice the time; bigger ones gain nothing.
-const INPUT_BYTES: usize = 64 * 1024;
+pub(super) const INPUT_BYTES: usize = 64 * 1024;
 pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Unpacks members one after the other with one set of buffers.
@@ -25,64 +25,56 @@ impl<'a> Inflater<'a> {
         Self { shared, output: vec![0; OUTPUT_BYTES] }
     }
 
-    /// Unpacks `member` into a file that is whole, checked and on disk.
-    pub(super) fn unpack(&mut self, member: &Member) -> Result<SealedFile, ArchiveError> {
+    /// Unpacks the member whose bytes `zipped` gives, its zip layer taken off, into a file that is whole, checked and on disk.
+    pub(super) fn unpack(&mut self, zipped: impl Read, event: &EventMember) -> Result<SealedFile, ArchiveError> {
+        let failed = |error| event.failed(error);
         let mut file = self.shared.how.staging.partial()?;
-        let keeps_gzip = self.shared.how.format == Format::JsonGz && member.gzipped;
-        let (digest, lines) = member.open(|zipped| {
-            let failed = |error| damaged(error, member);
-            if keeps_gzip {
-                let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default() };
-                let mut gzip = open_gzip(tee).map_err(failed)?;
-                let lines = self.pump(&mut gzip, member, |_| Ok(0))?;
-                let digest = gzip.finish().map_err(failed)?.digester.digest();
-                self.shared.account(0, digest.bytes)?;
-                return Ok((digest, lines));
-            }
+        let keeps_gzip = self.shared.how.format == Format::JsonGz && event.gzipped;
+        let (digest, lines) = if keeps_gzip {
+            let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default() };
+            let mut gzip = open_gzip(tee).map_err(failed)?;
+            let lines = self.pump(&mut gzip, event, |_| Ok(0))?;
+            let digest = gzip.finish().map_err(failed)?.digester.digest();
+            self.shared.account(0, digest.bytes)?;
+            (digest, lines)
+        } else {
             let mut digester = Digester::default();
             let write = |bytes: &[u8]| {
                 digester.update(bytes);
                 file.write_all(bytes).map(|()| bytes.len() as u64)
             };
-            let lines = if member.gzipped {
+            let lines = if event.gzipped {
                 let mut gzip = open_gzip(zipped).map_err(failed)?;
-                let lines = self.pump(&mut gzip, member, write)?;
+                let lines = self.pump(&mut gzip, event, write)?;
                 gzip.finish().map_err(failed)?;
                 lines
             } else {
-                self.pump(&mut BufReader::with_capacity(INPUT_BYTES, zipped), member, write)?
+                self.pump(&mut BufReader::with_capacity(INPUT_BYTES, zipped), event, write)?
             };
-            Ok((digester.digest(), lines))
-        })?;
-        let name = if keeps_gzip { member.name.clone() } else { member.name.without_gz() };
-        let sealed = file.seal(&name, digest, lines)?;
-        self.shared.how.meter.advance(member.compressed_bytes());
-        Ok(sealed)
+            (digester.digest(), lines)
+        };
+        Ok(file.seal(&event.file_name(self.shared.how.format), digest, lines)?)
     }
 
     /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer and tells how much of it reached the disk.
     fn pump(
         &mut self,
         reader: &mut impl Read,
-        member: &Member,
+        event: &EventMember,
         mut write: impl FnMut(&[u8]) -> io::Result<u64>,
     ) -> Result<u64, ArchiveError> {
         let mut lines = LineCounter::default();
         loop {
-            let filled = fill(reader, &mut self.output).map_err(|error| damaged(error, member))?;
+            let filled = fill(reader, &mut self.output).map_err(|error| event.failed(error))?;
             if filled == 0 {
                 return Ok(lines.lines());
             }
             let bytes = &self.output[..filled];
             lines.update(bytes);
-            let written = write(bytes).map_err(|error| damaged(error, member))?;
+            let written = write(bytes).map_err(|error| event.failed(error))?;
             self.shared.account(filled as u64, written)?;
         }
     }
-}
-
-fn damaged(error: io::Error, member: &Member) -> ArchiveError {
-    ArchiveError::of_member(error, &member.label, member.archive_path())
 }
 
 /// Fills `buffer` as far as the reader has bytes: fewer, larger writes.

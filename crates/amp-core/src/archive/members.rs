@@ -1,19 +1,23 @@
 //! Lists what an archive and the archives within it hold, and refuses what is not a plain file.
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use zip::CompressionMethod;
 use zip::read::ZipFile;
 
 use super::error::{ArchiveError, MemberProblem};
 use super::source::{ExportArchive, Positioned};
-use super::{Shared, inflate};
+use super::{Format, Shared, inflate};
 use crate::disk::At;
 use crate::name::{MemberKind, MemberName};
 
 /// How deep a zip may lie within zips, the export itself not counted.
 const MOST_LEVELS: u32 = 2;
+
+/// Methods of packing (APPNOTE.TXT 4.4.5) that are read.
+pub(super) const STORED: u16 = 0;
+pub(super) const DEFLATED: u16 = 8;
 
 /// File type bits of a Unix mode, and the two that are accepted.
 const TYPE_MASK: u32 = 0o170_000;
@@ -21,31 +25,61 @@ const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
 
-/// A member that holds events.
+/// What a member with events is called, in its archive and once it is a file.
 #[derive(Debug)]
-pub(super) struct Member {
-    archive: ExportArchive,
-    index: usize,
-    compressed_bytes: u64,
+pub(super) struct EventMember {
     /// Its path, through the archives it lies in.
     pub(super) label: String,
     /// What its file will be called, `.gz` included.
     pub(super) name: MemberName,
     /// Whether it is gzipped.
     pub(super) gzipped: bool,
+    /// Where the archive lies, for messages.
+    pub(super) archive: PathBuf,
+}
+
+impl EventMember {
+    /// What its file is called when it is staged as `format`.
+    pub(super) fn file_name(&self, format: Format) -> MemberName {
+        match format {
+            Format::JsonGz if self.gzipped => self.name.clone(),
+            _ => self.name.without_gz(),
+        }
+    }
+
+    /// What a failed read of it, or a failed write of what came out, means.
+    pub(super) fn failed(&self, error: io::Error) -> ArchiveError {
+        ArchiveError::of_member(error, &self.label, &self.archive)
+    }
+}
+
+/// By what a member is known again that was met before its archive's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// 0 is stored, 8 deflated.
+    pub(super) method: u16,
+    /// CRC-32 of its unpacked bytes, the zip layer's.
+    pub(super) crc32: u32,
+    /// Bytes it takes in the archive.
+    pub(super) packed: u64,
+    /// Bytes that come out of the zip layer.
+    pub(super) unpacked: u64,
+}
+
+/// A member that holds events.
+#[derive(Debug)]
+pub(super) struct Member {
+    archive: ExportArchive,
+    index: usize,
+    /// What it is called.
+    pub(super) event: EventMember,
+    /// What the directory says of it.
+    pub(super) facts: Facts,
+    /// Where its own header starts in the export itself; nothing for a member of an archive within.
+    pub(super) at: Option<u64>,
 }
 
 impl Member {
-    /// How many bytes of the archive it takes.
-    pub(super) fn compressed_bytes(&self) -> u64 {
-        self.compressed_bytes
-    }
-
-    /// Where the archive lies, for messages.
-    pub(super) fn archive_path(&self) -> &Path {
-        self.archive.path()
-    }
-
     /// Opens the member and hands it to `read`.
     pub(super) fn open<T>(
         &self,
@@ -97,41 +131,41 @@ fn list_level(
             return Err(refused(MemberProblem::Encrypted));
         }
         let name = MemberName::from_path(&path).map_err(|bad| refused(bad.into()))?;
-        let method = entry.compression();
-        let readable = matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated);
         let kind = name.kind();
-        if kind != MemberKind::Other && !readable {
-            return Err(refused(MemberProblem::Method(method.to_string())));
+        if kind == MemberKind::Other {
+            contents.skipped.push(label);
+            continue;
         }
-        let member = Member {
-            archive: archive.clone(),
-            index,
-            compressed_bytes: entry.compressed_size(),
-            gzipped: kind == MemberKind::JsonGz,
-            label,
-            name,
+        let method = match entry.compression() {
+            CompressionMethod::Stored => STORED,
+            CompressionMethod::Deflated => DEFLATED,
+            method => return Err(refused(MemberProblem::Method(method.to_string()))),
         };
-        match kind {
-            MemberKind::Other => contents.skipped.push(member.label),
-            MemberKind::Zip if level == MOST_LEVELS => return Err(refused_at(&member, MemberProblem::TooDeep)),
-            MemberKind::Zip => {
-                let nested = open_nested(&member, shared)?;
-                list_level(&nested, &format!("{}/", member.label), level + 1, shared, contents)?;
-            }
-            MemberKind::Json | MemberKind::JsonGz => contents.members.push(member),
+        let facts = Facts { method, crc32: entry.crc32(), packed: entry.compressed_size(), unpacked: entry.size() };
+        let event =
+            EventMember { label, name, gzipped: kind == MemberKind::JsonGz, archive: archive.path().to_owned() };
+        let at = (level == 0).then(|| entry.header_start());
+        let member = Member { archive: archive.clone(), index, event, facts, at };
+        if kind != MemberKind::Zip {
+            contents.members.push(member);
+        } else if level == MOST_LEVELS {
+            return Err(refused_at(&member, MemberProblem::TooDeep));
+        } else {
+            let nested = open_nested(&member, shared)?;
+            list_level(&nested, &format!("{}/", member.event.label), level + 1, shared, contents)?;
         }
     }
     Ok(())
 }
 
 fn refused_at(member: &Member, problem: MemberProblem) -> ArchiveError {
-    ArchiveError::Member { member: member.label.clone(), problem }
+    ArchiveError::Member { member: member.event.label.clone(), problem }
 }
 
 /// Unpacks a zip within a zip to a file without a name.
 fn open_nested(member: &Member, shared: &Shared<'_>) -> Result<ExportArchive, ArchiveError> {
     let mut file = shared.how.staging.anonymous()?;
-    let failed = |error| ArchiveError::of_member(error, &member.label, member.archive.path());
+    let failed = |error| member.event.failed(error);
     member.open(|mut zipped| {
         let mut buffer = vec![0; inflate::OUTPUT_BYTES];
         loop {

@@ -2,7 +2,9 @@
 //!
 //! All or nothing: [`unpack`] gives every file of the archive, whole and checked, or an error and no file at all.
 
+mod ahead;
 mod error;
+mod headers;
 mod inflate;
 mod members;
 mod repeated;
@@ -12,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+pub use ahead::Ahead;
 pub use error::{ArchiveError, Limit, MemberProblem};
 use inflate::Inflater;
 use members::{Contents, Member};
@@ -66,24 +69,36 @@ pub struct Unpacked {
 /// What all threads of one unpacking share.
 struct Shared<'a> {
     how: &'a Unpacking<'a>,
-    archive_bytes: u64,
-    inflated: AtomicU64,
-    written: AtomicU64,
+    /// So far, for an archive that is still arriving.
+    archive_bytes: &'a AtomicU64,
+    volume: &'a Volume,
     failed: AtomicBool,
 }
 
-impl Shared<'_> {
+/// How much came out of an archive so far.
+#[derive(Debug, Default)]
+struct Volume {
+    inflated: AtomicU64,
+    written: AtomicU64,
+}
+
+impl<'a> Shared<'a> {
+    fn new(how: &'a Unpacking<'a>, archive_bytes: &'a AtomicU64, volume: &'a Volume) -> Self {
+        Self { how, archive_bytes, volume, failed: AtomicBool::new(false) }
+    }
+
     /// Counts bytes that came out of a member and stops at the limits, at a cancellation and when another thread failed.
     fn account(&self, inflated: u64, written: u64) -> Result<(), ArchiveError> {
         if self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
             return Err(ArchiveError::Cancelled);
         }
         let Limits { max_unpacked, max_ratio } = self.how.limits;
-        let inflated = self.inflated.fetch_add(inflated, Ordering::Relaxed) + inflated;
-        if inflated > self.archive_bytes.saturating_mul(max_ratio) {
-            return Err(ArchiveError::TooMuch(Limit::Ratio { max_ratio, archive_bytes: self.archive_bytes }));
+        let inflated = self.volume.inflated.fetch_add(inflated, Ordering::Relaxed) + inflated;
+        let archive_bytes = self.archive_bytes.load(Ordering::Relaxed);
+        if inflated > archive_bytes.saturating_mul(max_ratio) {
+            return Err(ArchiveError::TooMuch(Limit::Ratio { max_ratio, archive_bytes }));
         }
-        let written = self.written.fetch_add(written, Ordering::Relaxed) + written;
+        let written = self.volume.written.fetch_add(written, Ordering::Relaxed) + written;
         if written > max_unpacked {
             return Err(ArchiveError::TooMuch(Limit::Unpacked { max_unpacked }));
         }
@@ -91,27 +106,27 @@ impl Shared<'_> {
     }
 }
 
-/// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk.
+/// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk. What `ahead` has of it
+/// already is not unpacked again.
 ///
 /// # Errors
 /// [`ArchiveError`] for the first thing that is wrong. No file is left then.
-pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>) -> Result<Unpacked, ArchiveError> {
-    let shared = Shared {
-        how,
-        archive_bytes: archive.bytes(),
-        inflated: AtomicU64::new(0),
-        written: AtomicU64::new(0),
-        failed: AtomicBool::new(false),
-    };
+pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead>) -> Result<Unpacked, ArchiveError> {
+    ahead.inspect(|ahead| ahead.whole());
+    let archive_bytes = AtomicU64::new(archive.bytes());
+    let own = Volume::default();
+    let shared = Shared::new(how, &archive_bytes, ahead.map_or(&own, Ahead::volume));
     let Contents { mut members, skipped } = members::list(archive, &shared)?;
-    // The biggest first, so that no thread is left alone with one at the end.
-    members.sort_by_key(|member| std::cmp::Reverse(member.compressed_bytes()));
+    // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.
+    members.sort_by_key(|member| {
+        (ahead.is_some_and(|ahead| ahead.is_at_work_on(member)), std::cmp::Reverse(member.facts.packed))
+    });
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(Vec::with_capacity(members.len())));
     std::thread::scope(|scope| {
         for _ in 0..how.threads.clamp(1, members.len().max(1)) {
             scope.spawn(|| {
-                let result = work(&members, &next, &shared);
+                let result = work(&members, &next, &shared, ahead);
                 let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match (&mut *done, result) {
                     (Ok(files), Ok(mut more)) => files.append(&mut more),
@@ -126,11 +141,21 @@ pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>) -> Result<Unpacked, 
     Ok(Unpacked { files: without_repetitions(files)?, skipped })
 }
 
-fn work(members: &[Member], next: &AtomicUsize, shared: &Shared<'_>) -> Result<Vec<SealedFile>, ArchiveError> {
+fn work(
+    members: &[Member],
+    next: &AtomicUsize,
+    shared: &Shared<'_>,
+    ahead: Option<&Ahead>,
+) -> Result<Vec<SealedFile>, ArchiveError> {
     let mut inflater = Inflater::new(shared);
     let mut files = Vec::new();
     while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
-        files.push(inflater.unpack(member).inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?);
+        let file = match ahead.and_then(|ahead| ahead.take(member, shared.how.format)) {
+            Some(file) => Ok(file),
+            None => member.open(|zipped| inflater.unpack(zipped, &member.event)),
+        };
+        files.push(file.inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?);
+        shared.how.meter.advance(member.facts.packed);
     }
     Ok(files)
 }

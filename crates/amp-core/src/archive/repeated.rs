@@ -5,15 +5,14 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::error::{ArchiveError, MemberProblem};
+use super::headers::{LocalHeader, u16_at, u32_at};
 use super::source::Positioned;
 
-/// Lengths of the central and the local header and of both end records (APPNOTE.TXT 4.3.12, 4.3.7, 4.3.14, 4.3.16).
+/// Lengths of the central header and of both end records (APPNOTE.TXT 4.3.12, 4.3.14, 4.3.16).
 const CENTRAL_BYTES: usize = 46;
-const LOCAL_BYTES: usize = 30;
 const END64_BYTES: usize = 56;
 const END_BYTES: usize = 22;
 const CENTRAL_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
-const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
 const END64_SIGNATURE: [u8; 4] = *b"PK\x06\x06";
 const END_SIGNATURE: [u8; 4] = *b"PK\x05\x06";
 
@@ -99,20 +98,8 @@ fn large_numbers(mut extra: &[u8]) -> impl Iterator<Item = u64> + '_ {
 fn local_name(source: &Positioned, at: u64) -> io::Result<Vec<u8>> {
     let mut local = source.clone();
     local.seek(SeekFrom::Start(at))?;
-    let mut header = [0; LOCAL_BYTES];
-    local.read_exact(&mut header)?;
-    if header[..4] != LOCAL_SIGNATURE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the directory points to no member"));
-    }
-    let mut name = vec![0; usize::from(u16_at(&header, 26))];
-    local.read_exact(&mut name)?;
-    Ok(name)
-}
-
-fn u16_at(header: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([header[at], header[at + 1]])
-}
-
-fn u32_at(header: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    let header = LocalHeader::read(&mut local)?;
+    header
+        .map(|header| header.name)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the directory points to no member"))
 }

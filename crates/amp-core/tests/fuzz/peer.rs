@@ -188,11 +188,12 @@ pub(crate) fn ascii(name: &[u8]) -> String {
 fn extra_field(mut extra: &[u8], wanted: usize) -> Option<&[u8]> {
     let mut last = None;
     while let (Some(id), Some(bytes)) = (number(extra, 0, 2), number(extra, 2, 2)) {
-        let field = extra.get(4..4 + bytes)?;
+        // One that claims more than there is has what there is.
+        let (field, rest) = extra[4..].split_at(bytes.min(extra.len() - 4));
         if id == wanted {
             last = Some(field);
         }
-        extra = &extra[4 + bytes..];
+        extra = rest;
     }
     last
 }

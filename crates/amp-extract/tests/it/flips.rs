@@ -3,30 +3,42 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
-use amp_core::archive::{ExportArchive, Format, Limits, Unpacking, unpack};
+use amp_core::archive::{Ahead, ExportArchive, Format, Limits, Unpacking, unpack};
 use amp_core::progress::Silent;
 use amp_core::stage::Staging;
 use amp_sandbox::archive::{ArchiveBuilder, MemberSpec, gzip, multi_member_gzip};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What the archive unpacks to; `None` if it is refused. Either way the directory is empty again afterwards.
-fn unpacked(staging: &Staging, bytes: &[u8], format: Format) -> Option<Files> {
+/// What the archive unpacks to, with a head start and without; `None` if it is refused. Either way the directory is empty again afterwards.
+fn unpacked(staging: &Arc<Staging>, bytes: &[u8], format: Format) -> Option<Files> {
+    let with = unpacked_once(staging, bytes, format, true);
+    let without = unpacked_once(staging, bytes, format, false);
+    assert!(with == without, "with a head start {with:?}, without {without:?}");
+    with
+}
+
+fn unpacked_once(staging: &Arc<Staging>, bytes: &[u8], format: Format, head_start: bool) -> Option<Files> {
     let path = staging.root().join("archive");
     fs::write(&path, bytes).unwrap();
+    let limits = Limits { max_unpacked: 1 << 20, max_ratio: 250 };
+    let ahead = head_start.then(|| {
+        let ahead = Ahead::start(fs::File::open(&path).unwrap(), &path, Arc::clone(staging), format, limits);
+        ahead.arrived(bytes.len() as u64);
+        // Time for a member or two, mostly; how far it comes must not matter.
+        thread::sleep(Duration::from_micros(50));
+        ahead
+    });
     let archive = ExportArchive::open(&path);
     fs::remove_file(&path).unwrap();
-    let how = Unpacking {
-        staging,
-        format,
-        limits: Limits { max_unpacked: 1 << 20, max_ratio: 250 },
-        threads: 1,
-        meter: &Silent,
-        cancelled: &AtomicBool::new(false),
-    };
-    let unpacked = archive.and_then(|archive| unpack(&archive, &how));
+    let how = Unpacking { staging, format, limits, threads: 1, meter: &Silent, cancelled: &AtomicBool::new(false) };
+    let unpacked = archive.and_then(|archive| unpack(&archive, &how, ahead.as_ref()));
+    drop(ahead);
     let files = unpacked.ok().map(|unpacked| {
         staging.publish(unpacked.files).unwrap();
         take(staging.root())
@@ -63,11 +75,11 @@ fn archives() -> Vec<Vec<u8>> {
 }
 
 /// A memory file system where there is one: thousands of files are synced.
-fn staging() -> (tempfile::TempDir, Staging) {
+fn staging() -> (tempfile::TempDir, Arc<Staging>) {
     let shm = Path::new("/dev/shm");
     let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let staging = Staging::open(dir.path()).unwrap();
-    (dir, staging)
+    (dir, Arc::new(staging))
 }
 
 #[test]

@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise, and its helpers may do what the programs may not"
 )]
 
+mod ahead;
 mod archives;
 mod concurrency;
 mod disk;

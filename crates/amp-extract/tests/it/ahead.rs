@@ -1,0 +1,150 @@
+//! Members that are unpacked while their archive arrives: used when the whole archive lists the same, and only then.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Instant;
+
+use amp_core::archive::{Ahead, ArchiveError, ExportArchive, Format, Limits, Unpacked, Unpacking, unpack};
+use amp_core::progress::Silent;
+use amp_core::stage::Staging;
+use amp_sandbox::archive::{ArchiveBuilder, MemberSpec, gzip, zeros_gzip};
+
+use crate::support::HANG;
+
+const LIMITS: Limits = Limits { max_unpacked: 1 << 30, max_ratio: 250 };
+const EVENTS: [&[u8]; 3] = [b"{\"a\":1}\n", b"{\"b\":2}\n{\"b\":3}\n", b"{\"c\":4}"];
+
+struct Lab {
+    dir: tempfile::TempDir,
+    staging: Arc<Staging>,
+}
+
+impl Lab {
+    fn new(archive: &[u8]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Arc::new(Staging::open(&dir.path().join("staging")).unwrap());
+        let lab = Self { dir, staging };
+        lab.write(archive);
+        lab
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("archive")
+    }
+
+    fn write(&self, archive: &[u8]) {
+        fs::write(self.path(), archive).unwrap();
+    }
+
+    fn start(&self, format: Format) -> Ahead {
+        Ahead::start(File::open(self.path()).unwrap(), &self.path(), Arc::clone(&self.staging), format, LIMITS)
+    }
+
+    fn unpack(&self, format: Format, ahead: &Ahead) -> Result<Unpacked, ArchiveError> {
+        let cancelled = AtomicBool::new(false);
+        let staging = &self.staging;
+        let how = Unpacking { staging, format, limits: LIMITS, threads: 2, meter: &Silent, cancelled: &cancelled };
+        unpack(&ExportArchive::open(&self.path())?, &how, Some(ahead))
+    }
+
+    /// The bytes of what was unpacked, by name.
+    fn files(&self, unpacked: Unpacked) -> Vec<(String, Vec<u8>)> {
+        self.staging.publish(unpacked.files).unwrap();
+        let names = self.staging.scan().unwrap().files;
+        names.into_iter().map(|name| (name.clone(), fs::read(self.staging.root().join(name)).unwrap())).collect()
+    }
+
+    fn partials(&self) -> usize {
+        fs::read_dir(self.staging.state_dir().join("partial")).unwrap().count()
+    }
+}
+
+fn wait_for(ahead: &Ahead, bytes: u64) {
+    let began = Instant::now();
+    while ahead.ready_bytes() < bytes {
+        assert!(began.elapsed() < HANG, "{} of {bytes} bytes were unpacked ahead", ahead.ready_bytes());
+        thread::yield_now();
+    }
+}
+
+fn name(index: usize) -> String {
+    format!("100011471_2025-11-06_4#{index}.json")
+}
+
+fn archive(events: &[&[u8]], change: impl Fn(MemberSpec) -> MemberSpec) -> Vec<u8> {
+    let members = events.iter().enumerate();
+    let members = members.map(|(i, events)| change(MemberSpec::new(format!("1/{}.gz", name(i)), gzip(events))));
+    members.fold(ArchiveBuilder::new(), ArchiveBuilder::member).build()
+}
+
+fn expected(events: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+    events.iter().enumerate().map(|(i, events)| (name(i), events.to_vec())).collect()
+}
+
+#[test]
+fn members_are_unpacked_as_they_arrive_however_their_sizes_are_told() {
+    let all: u64 = EVENTS.iter().map(|events| events.len() as u64).sum();
+    let shapes: [fn(MemberSpec) -> MemberSpec; 3] =
+        [|member| member.data_descriptor(false), |member| member.data_descriptor(true), MemberSpec::stored];
+    for shape in shapes {
+        let bytes = archive(&EVENTS, shape);
+        let lab = Lab::new(&bytes);
+        let ahead = lab.start(Format::Json);
+        assert_eq!(ahead.ready_bytes(), 0, "nothing has arrived");
+        let half = bytes.len() / 2;
+        ahead.arrived(half as u64);
+        wait_for(&ahead, EVENTS[0].len() as u64);
+        ahead.arrived((bytes.len() - half) as u64);
+        wait_for(&ahead, all);
+        let unpacked = lab.unpack(Format::Json, &ahead).unwrap();
+        assert_eq!(ahead.ready_bytes(), 0, "all of it was used");
+        assert_eq!(lab.files(unpacked), expected(&EVENTS));
+    }
+}
+
+#[test]
+fn what_the_whole_archive_tells_otherwise_is_unpacked_anew() {
+    // As long as the others, packed and unpacked, at the same places.
+    let other: [&[u8]; 3] = [b"{\"a\":1}\n", b"{\"b\":7}\n{\"b\":8}\n", b"{\"c\":4}"];
+    let stored = |member: MemberSpec| member.stored();
+    let (before, after) = (archive(&EVENTS, stored), archive(&other, stored));
+    assert_eq!(before.len(), after.len());
+    let lab = Lab::new(&before);
+    let ahead = lab.start(Format::Json);
+    ahead.arrived(before.len() as u64);
+    wait_for(&ahead, EVENTS.iter().map(|events| events.len() as u64).sum());
+    lab.write(&after);
+    let unpacked = lab.unpack(Format::Json, &ahead).unwrap();
+    assert_eq!(lab.files(unpacked), expected(&other));
+    assert_eq!(lab.partials(), 0);
+}
+
+#[test]
+fn what_nobody_takes_is_deleted_and_a_download_that_ends_early_is_not_waited_for() {
+    let bytes = archive(&EVENTS, |member| member);
+    let lab = Lab::new(&bytes);
+    let ahead = lab.start(Format::JsonGz);
+    ahead.arrived(bytes.len() as u64 / 2);
+    wait_for(&ahead, 1);
+    assert!(lab.partials() > 0);
+    drop(ahead);
+    assert_eq!(lab.partials(), 0);
+}
+
+#[test]
+fn a_bomb_is_refused_with_and_without_a_head_start() {
+    let good = MemberSpec::new(format!("1/{}.gz", name(0)), gzip(EVENTS[0]));
+    let bomb = MemberSpec::new(format!("1/{}.gz", name(1)), zeros_gzip(1)).stored();
+    let bytes = ArchiveBuilder::new().member(good).member(bomb).build();
+    let lab = Lab::new(&bytes);
+    let ahead = lab.start(Format::Json);
+    ahead.arrived(bytes.len() as u64);
+    wait_for(&ahead, EVENTS[0].len() as u64);
+    let error = lab.unpack(Format::Json, &ahead).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
+    drop(ahead);
+    assert_eq!(lab.partials(), 0);
+}
