@@ -27,6 +27,7 @@
 //! | [`archive`] | zips and gzips made by hand, hostile ones included |
 //! | [`export`] | [`export::ExportServer`] and its fault script |
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
+//! | [`strace`] | what a program asked of the system, from a log of strace |
 
 pub mod archive;
 pub mod events;
@@ -35,4 +36,5 @@ mod http;
 mod random;
 pub mod s3;
 mod script;
+pub mod strace;
 pub mod time;

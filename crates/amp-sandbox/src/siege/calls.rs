@@ -2,11 +2,13 @@
 
 use std::io;
 
+use amp_sandbox::strace::{calls, is_there};
+
 use super::Siege;
 use super::lab::{Lab, Setup};
 use super::scene::names;
 use super::steps::{prepare, skip};
-use super::strace::{Census, calls, fail_at, is_there, spread};
+use super::strace::{Census, fail_at, spread};
 use super::tally::Tally;
 use crate::folder;
 

@@ -2,9 +2,11 @@
 
 use std::io;
 
+use amp_sandbox::strace::is_there;
+
 use super::Siege;
 use super::lab::{Lab, Setup};
-use super::strace::{Census, is_there, kill_about, kill_at, spread};
+use super::strace::{Census, kill_about, kill_at, spread};
 use super::tally::Tally;
 
 const CALLS: [&str; 22] = [
