@@ -47,12 +47,16 @@ impl Run {
 
     /// The same run, by a shell that does `preparation` first.
     pub(crate) fn after(self, preparation: &str) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\"")]);
-        shell.arg(self.command.get_program()).args(self.command.get_args()).env_clear().stdin(Stdio::null());
-        shell.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.current_dir(self.command.get_current_dir().unwrap());
-        Self { command: shell }
+        self.wrapped(&["sh", "-c", &format!("{preparation}; exec \"$0\" \"$@\"")])
+    }
+
+    /// The same run, started by `wrapper`: a program and its arguments.
+    pub(crate) fn wrapped(self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.command.get_current_dir().unwrap()).stdin(Stdio::null());
+        Self { command }
     }
 
     /// The same run on a terminal of its own, which [`Ran::stdout`] shows, redirected as told.
