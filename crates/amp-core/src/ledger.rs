@@ -632,6 +632,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_about_more_than_a_day_is_damaged() {
+        let (_dir, ledger, day) = ledger();
+        let over_midnight = window("2025-11-06T23", "2025-11-07T00");
+        ledger.note(day, &HourRecord::Asked { at: at(), window: over_midnight, source: source() }).unwrap();
+        let known = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!((known.damaged(), known.hours.len()), (1, 0));
+    }
+
+    #[test]
     fn a_line_about_ages_is_damaged_and_costs_no_memory() {
         let (_dir, ledger, day) = ledger();
         let ages = window("0001-01-01T00", "9999-12-31T23");
