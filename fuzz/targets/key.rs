@@ -4,21 +4,7 @@
 // The file by itself: with the rest of its crate comes the AWS SDK.
 #[path = "../../crates/amp-load/src/key.rs"]
 mod key;
+#[path = "../../crates/amp-load/tests/fuzz/template.rs"]
+mod template;
 
-use key::{KeyError, KeyTemplate};
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let text = String::from_utf8_lossy(bytes);
-    let mut parts = text.splitn(3, '\n');
-    let mut part = || parts.next().unwrap_or_default();
-    let (template, prefix, file) = (part(), part(), part());
-    let Ok(read) = KeyTemplate::parse(prefix, template) else { return };
-    assert_eq!(read.to_string(), format!("{prefix}{template}"));
-    assert_eq!(KeyTemplate::parse(prefix, template).as_ref(), Ok(&read));
-    match read.key(file) {
-        Ok(key) => assert!(key.len() <= 1024 && key.starts_with(prefix)),
-        Err(KeyError::TooLong(bytes)) => assert!(bytes > 1024),
-        Err(KeyError::Lacks(field)) => assert!(template.contains(&format!("{{{field}}}"))),
-    }
-    let _ = read.doubts();
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| template::any_template(bytes));
