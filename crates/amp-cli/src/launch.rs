@@ -34,8 +34,8 @@ pub struct Program {
 pub struct Resolved<S> {
     /// Its settings.
     pub settings: S,
-    /// What distinguishes this run's log besides its time; may be empty.
-    pub log_subject: String,
+    /// What distinguishes this run's log besides its time; may be empty. `None`: a run that only looks and writes no log.
+    pub log_subject: Option<String>,
 }
 
 /// What a run is given besides its settings.
@@ -112,8 +112,8 @@ where
     };
 
     let bars = MultiProgress::new();
-    let log = RunLog { prefix: program.log_prefix, subject: log_subject, started };
-    let guard = logging::install(program.name, common_args, &common, &log, &bars);
+    let log = log_subject.map(|subject| RunLog { prefix: program.log_prefix, subject, started });
+    let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
     let progress = progress::choose(common_args.progress, common_args.quiet, io::stderr().is_terminal(), &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

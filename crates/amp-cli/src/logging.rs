@@ -28,7 +28,7 @@ pub(crate) fn install(
     program: &'static str,
     args: &CommonArgs,
     common: &Common,
-    log: &RunLog,
+    log: Option<&RunLog>,
     bars: &MultiProgress,
 ) -> Option<WorkerGuard> {
     let level = match (args.quiet, args.verbose) {
@@ -38,10 +38,11 @@ pub(crate) fn install(
         _ => LevelFilter::DEBUG,
     };
     let stderr = layers::layer().with_writer(Stderr(bars.clone())).event_format(ForPeople { program });
-    let file = if common.dry_run { None } else { Some(log.create(&common.log_dir)) };
-    let (file, problem) = match file {
-        Some(Ok((file, _))) => (Some(file), log.prune(&common.log_dir, common.log_keep).err().map(|e| ("tidy", e))),
-        Some(Err(error)) => (None, Some(("write", error))),
+    let (file, problem) = match log.map(|log| (log, log.create(&common.log_dir))) {
+        Some((log, Ok((file, _)))) => {
+            (Some(file), log.prune(&common.log_dir, common.log_keep).err().map(|e| ("tidy", e)))
+        }
+        Some((_, Err(error))) => (None, Some(("write", error))),
         None => (None, None),
     };
     let (file, guard) = file.map(|file| NonBlockingBuilder::default().lossy(false).finish(file)).unzip();

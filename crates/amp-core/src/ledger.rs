@@ -241,6 +241,14 @@ impl Ledger {
         partitions.into_iter().try_for_each(|(at, records)| append(&self.loads.join(at.file_name()), &records))
     }
 
+    /// Whether no hour was ever asked for.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(files_in(&self.hours)?.is_empty())
+    }
+
     /// What is known of the hours and files of a partition.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ Examples:
   amp-extract --date 2025-11-06                  one day
   amp-extract --start 2025-11-01 --end 2025-11-06T05
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
-  amp-extract --dry-run                          what would be requested";
+  amp-extract --dry-run                          what would be requested
+  amp-extract --status --last 8w                 what became of each hour of the last 8 weeks";
 
 /// Exports raw events from Amplitude into extracted_data/, whole hours of UTC at a time.
 ///
@@ -41,6 +42,12 @@ pub struct Args {
     /// Fetch hours again that are done, and do not use archives that are there
     #[arg(long, help_heading = "Window")]
     pub force: bool,
+    /// Show what became of each hour and what the next run without a window would request; fetch and change nothing
+    ///
+    /// Of the last 30 days, today's hours included, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and
+    /// hosts are shown together, the state that most needs attention where they differ; with it, only its own.
+    #[arg(long, conflicts_with_all = ["force", "dry_run"], help_heading = "Output")]
+    pub status: bool,
 
     /// Data residency: eu or us [env: AMP_REGION] [default: eu]
     #[arg(long, value_name = "REGION", help_heading = "Network")]

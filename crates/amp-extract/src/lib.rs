@@ -5,55 +5,65 @@
 mod args;
 pub mod downloads;
 pub mod export;
+pub mod known;
 pub mod pipeline;
 pub mod plan;
 mod settings;
+mod status;
 mod summary;
 
 use amp_cli::Session;
 use amp_core::ledger::Ledger;
 use amp_core::lock::{LockError, RunLock};
 use amp_core::stage::Staging;
+use amp_core::window::HourWindow;
 use anyhow::Context;
 
 pub use args::Args;
 use downloads::Downloads;
 use export::ExportClient;
+use known::Known;
 use pipeline::Pipeline;
 use plan::Plan;
 pub use settings::Settings;
+pub use status::{Report, Status};
 pub use summary::{Failure, Hours, Summary, Trouble};
 
-/// Does what `settings` ask and says what came of it. Never panics; every failure is in the summary.
-pub async fn run(settings: Settings, session: &Session) -> Summary {
+/// Does what `settings` ask and says what came of it. Never panics; every failure is in the report.
+pub async fn run(settings: Settings, session: &Session) -> Report {
     let mut summary = Summary::new(settings.window, session.common.dry_run);
-    if let Err(trouble) = attempt(settings, session, &mut summary).await {
+    if settings.status {
+        match Status::take(begun(&settings), &settings, session) {
+            Ok(status) => return Report::Status(status),
+            Err(error) => summary.stopped_by(unusable(error)),
+        }
+    } else if let Err(trouble) = attempt(settings, session, &mut summary).await {
         summary.stopped_by(trouble);
     }
     summary.conclude();
     summary.seconds = session.seconds();
     tracing::info!("{}", summary.line());
-    summary
+    Report::Run(summary)
 }
 
 async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -> Result<(), Trouble> {
-    let Some(window) = settings.window else {
-        tracing::warn!("this shard of the window has no hours that have begun: nothing to do");
-        return Ok(());
-    };
-    if settings.cut {
-        tracing::warn!("the window reaches into the future: cut at {}, the hour that is running", window.end());
-    }
+    let Some(window) = begun(&settings) else { return Ok(()) };
     let common = &session.common;
     if common.dry_run {
-        if settings.lacks_keys {
+        if settings.lacks_key {
             tracing::warn!(
-                "without AMP_API_KEY and AMP_SECRET_KEY nobody can tell which hours are done: a run with them may ask for less"
+                "without AMP_API_KEY nobody can tell whose hours are done, so those of all keys count; a run with it may ask for others"
             );
         }
         let staging = Staging::at(&common.extracted_dir);
         let ledger = Ledger::of(&staging);
-        let plan = Plan::make(window, &settings, session.started, &staging, &ledger).map_err(unusable)?;
+        let plan = Plan::make(
+            window,
+            &settings,
+            session.started,
+            &mut Known::new(&staging, &ledger, (!settings.lacks_key).then(|| settings.source())),
+        )
+        .map_err(unusable)?;
         plan.tell();
         summary.planned(&plan);
         return Ok(());
@@ -66,7 +76,13 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     if swept > 0 {
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
-    let plan = Plan::make(window, &settings, session.started, &staging, &ledger).map_err(unusable)?;
+    let plan = Plan::make(
+        window,
+        &settings,
+        session.started,
+        &mut Known::new(&staging, &ledger, (!settings.lacks_key).then(|| settings.source())),
+    )
+    .map_err(unusable)?;
     plan.tell();
     plan.note(&ledger, &settings.source(), session.started).map_err(unusable)?;
     summary.planned(&plan);
@@ -74,6 +90,18 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         .context("cannot set up the HTTP client")
         .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
     Pipeline::new(&settings, session, staging, ledger, downloads, client).run(plan.requests, summary).await
+}
+
+/// The hours asked for, with a warning where some of them have not begun.
+fn begun(settings: &Settings) -> Option<HourWindow> {
+    match settings.window {
+        None => tracing::warn!("this shard of the window has no hours that have begun: nothing to do"),
+        Some(window) if settings.cut => {
+            tracing::warn!("the window reaches into the future: cut at {}, the hour that is running", window.end());
+        }
+        Some(_) => {}
+    }
+    settings.window
 }
 
 fn unusable(error: amp_core::disk::DiskError) -> Trouble {

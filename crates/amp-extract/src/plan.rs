@@ -1,15 +1,14 @@
 //! Which hours to ask for: those of the window and those to be repaired, less what is done.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, HourState, KnownHours, Ledger, Partition, Source};
-use amp_core::stage::Staging;
+use amp_core::ledger::{HourRecord, HourState, Ledger, Source};
 use amp_core::window::{HourWindow, runs};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, Utc};
 
+use crate::known::{Fate, Known};
 use crate::settings::Settings;
 
 /// What a run will ask for.
@@ -32,19 +31,16 @@ impl Plan {
         window: HourWindow,
         settings: &Settings,
         now: DateTime<Utc>,
-        staging: &Staging,
-        ledger: &Ledger,
+        known: &mut Known<'_>,
     ) -> Result<Self, DiskError> {
-        let source = settings.source();
-        let mut known = Known { staging, ledger, source, hours: BTreeMap::new(), loaded: BTreeMap::new() };
         let mut plan = Self { requests: Vec::new(), skipped: Vec::new(), repaired: Vec::new() };
-        plan.repaired = runs(known.missed(window, settings.repair_days, now)?);
+        plan.repaired = runs(missed(window, settings.repair_days, now, known)?);
         let mut wanted: Vec<HourWindow> = plan.repaired.iter().flat_map(|run| run.days()).collect();
         for day in window.days() {
             let mut done = HashSet::new();
             if !settings.force {
                 for hour in day.hours() {
-                    if known.is_done(hour)? {
+                    if is_done(hour, known)? {
                         done.insert(hour);
                     }
                 }
@@ -103,79 +99,37 @@ fn pieces(window: HourWindow, splits: &[HourWindow], into: &mut Vec<HourWindow>)
     }
 }
 
-/// What the ledger and the directory know, read a day at a time and once.
-struct Known<'a> {
-    staging: &'a Staging,
-    ledger: &'a Ledger,
-    source: Source,
-    hours: BTreeMap<NaiveDate, KnownHours>,
-    loaded: BTreeMap<Partition, HashSet<(String, Digest)>>,
+/// Whether there is nothing more to fetch of an hour.
+fn is_done(hour: Hour, known: &mut Known<'_>) -> Result<bool, DiskError> {
+    let fate = known.fate(hour)?;
+    if let Fate::Vanished(file) = &fate {
+        tracing::warn!("{hour}: `{file}` was staged and is gone without having been loaded");
+    }
+    Ok(fate.is_done())
 }
 
-impl Known<'_> {
-    fn of(&mut self, day: NaiveDate) -> Result<&KnownHours, DiskError> {
-        if !self.hours.contains_key(&day) {
-            self.hours.insert(day, self.ledger.hours(Partition::Day(day))?);
-        }
-        Ok(&self.hours[&day])
-    }
-
-    /// Whether the hour was fetched when settled and each of its files is still staged or known to be loaded.
-    fn is_done(&mut self, hour: Hour) -> Result<bool, DiskError> {
-        let source = self.source.clone();
-        let known = self.of(hour.date())?;
-        let HourState::Fetched { settled: true, files } = known.state(hour, &source) else { return Ok(false) };
-        let files = files.to_vec();
-        for file in files {
-            if !self.is_kept(&file)? {
-                tracing::warn!("{hour}: `{}` was staged and is gone without having been loaded", file.name);
-                return Ok(false);
+/// Settled hours of the last `days` days, those of `window` excepted, that some run asked for and that are not done.
+fn missed(window: HourWindow, days: u32, now: DateTime<Utc>, known: &mut Known<'_>) -> Result<Vec<Hour>, DiskError> {
+    let mut hours = Vec::new();
+    let today = now.date_naive();
+    let source = known.source().cloned();
+    let is_ours = |whose: &Source| source.as_ref().is_none_or(|source| whose == source);
+    for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
+        let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
+        let of_day = known.of(day)?;
+        let damaged = of_day.damaged() > 0;
+        // What was missed with another key counts too, and so does its "no data": the key may have been wrong and mended since.
+        let is_missing = |state| !matches!(state, HourState::Fetched { settled: true, files: [_, ..] });
+        let asked =
+            |hour: &Hour| damaged || of_day.states(*hour).any(|(whose, state)| is_ours(whose) || is_missing(state));
+        let candidates: Vec<_> = HourWindow::day(day).hours().filter(asked).collect();
+        for hour in candidates {
+            if !window.contains(hour) && hour.settled_at() <= now && !is_done(hour, known)? {
+                hours.push(hour);
             }
         }
-        Ok(true)
     }
-
-    fn is_kept(&mut self, file: &FileRecord) -> Result<bool, DiskError> {
-        // In this order: amp-load notes a file as loaded before it deletes it, so one of the two looks finds it.
-        if self.staging.holds(&file.name) {
-            return Ok(true);
-        }
-        let partition = Partition::of_file(&file.name);
-        let wanted = (file.name.clone(), file.digest);
-        let is_loaded = |loaded: &HashSet<_>| loaded.contains(&wanted);
-        if self.loaded.get(&partition).is_some_and(is_loaded) {
-            return Ok(true);
-        }
-        // Not read yet, or the file was loaded after it was read.
-        let loaded = self.ledger.loaded(partition)?;
-        let found = is_loaded(&loaded);
-        self.loaded.insert(partition, loaded);
-        Ok(found)
-    }
-
-    /// Settled hours of the last `days` days, those of `window` excepted, that some run asked for and that are not done.
-    fn missed(&mut self, window: HourWindow, days: u32, now: DateTime<Utc>) -> Result<Vec<Hour>, DiskError> {
-        let mut hours = Vec::new();
-        let today = now.date_naive();
-        for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
-            let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
-            let source = self.source.clone();
-            let known = self.of(day)?;
-            let damaged = known.damaged() > 0;
-            // What was missed with another key counts too, and so does its "no data": the key may have been wrong and mended since.
-            let is_missing = |state| !matches!(state, HourState::Fetched { settled: true, files: [_, ..] });
-            let asked = |hour: &Hour| {
-                damaged || known.states(*hour).any(|(whose, state)| *whose == source || is_missing(state))
-            };
-            let candidates: Vec<_> = HourWindow::day(day).hours().filter(asked).collect();
-            for hour in candidates {
-                if !window.contains(hour) && hour.settled_at() <= now && !self.is_done(hour)? {
-                    hours.push(hour);
-                }
-            }
-        }
-        Ok(hours)
-    }
+    Ok(hours)
 }
 
 #[cfg(test)]

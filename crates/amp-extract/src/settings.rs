@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use amp_cli::Resolved;
 use amp_core::archive::Format;
+use amp_core::hour::Hour;
 use amp_core::ledger::Source;
 use amp_core::secret::Secret;
 use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
@@ -15,6 +16,9 @@ use crate::args::Args;
 
 /// The ledger is looked at for each day; ten years are read in moments, and nobody repairs older ones unnamed.
 const MOST_REPAIR_DAYS: u32 = 3_660;
+
+/// Days that `--status` shows, today's included.
+const STATUS_DAYS: i64 = 30;
 
 impl Settings {
     /// Whose hours the run is about, as the ledger knows it.
@@ -43,8 +47,10 @@ pub struct Settings {
     pub secret_key: Secret,
     /// Where archives are downloaded to.
     pub download_dir: PathBuf,
-    /// Whether a dry run does without the keys, and so cannot tell whose hours are done.
-    pub lacks_keys: bool,
+    /// Whether a run that only looks does without the API key, and so about the hours of all sources together.
+    pub lacks_key: bool,
+    /// Whether what became of the hours is shown, and nothing else done.
+    pub status: bool,
     /// Whether archives stay when their files are staged.
     pub keep_archives: bool,
     /// The form of staged files.
@@ -74,13 +80,9 @@ const CONCURRENCY: Setting =
 impl Settings {
     /// What `args`, the environment and `.env` say at `now`; what is wrong is noted in `resolver`.
     pub fn resolve(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<Resolved<Self>> {
-        let dry_run = args.common.dry_run;
-        let mut missing_keys = false;
+        let only_looks = args.common.dry_run || args.status;
         let mut key = |setting: &Setting| match resolver.secret(setting) {
-            None if dry_run => {
-                missing_keys = true;
-                Some(Secret::new(String::new()))
-            }
+            None if only_looks => Some(Secret::new(String::new())),
             None => {
                 resolver.missing(setting);
                 None
@@ -88,7 +90,7 @@ impl Settings {
             found => found,
         };
         let (api_key, secret_key) = (key(&API_KEY), key(&SECRET_KEY));
-        let lacks_keys = missing_keys;
+        let lacks_key = api_key.as_ref().is_some_and(|key| key.expose().is_empty());
         let region = resolver.optional(&REGION, args.region.as_deref(), |text| match text {
             "eu" => Ok("https://analytics.eu.amplitude.com"),
             "us" => Ok("https://amplitude.com"),
@@ -119,19 +121,20 @@ impl Settings {
         let named = resolve_window(args, resolver, now);
         let (planned, is_default) = named?;
         Some(Resolved {
-            log_subject: planned
-                .window
-                .map(|w| format!("{}_{}_", w.start().compact(), w.end().compact()))
-                .unwrap_or_default(),
+            log_subject: (!only_looks).then(|| {
+                let subject = |w: HourWindow| format!("{}_{}_", w.start().compact(), w.end().compact());
+                planned.window.map(subject).unwrap_or_default()
+            }),
             settings: Self {
                 window: planned.window,
                 cut: planned.cut,
-                repair_days: if is_default { repair_days.unwrap_or(7) } else { 0 },
+                repair_days: if is_default || args.status { repair_days.unwrap_or(7) } else { 0 },
                 force: args.force,
                 base_url: base_url?,
                 api_key: api_key?,
                 secret_key: secret_key?,
-                lacks_keys,
+                lacks_key,
+                status: args.status,
                 download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),
@@ -152,6 +155,7 @@ fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> O
     let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
     let shard = resolver.optional(&flag("--shard", ""), args.shard.as_deref(), str::parse::<Shard>);
     let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {
+        (None, None, None, None) if args.status => Ok(WindowSpec::Between(last_days(now))),
         (None, None, None, None) => Ok(WindowSpec::Yesterday),
         (Some(date), None, None, None) => named("--date", WindowSpec::date(&date)),
         (None, Some(start), Some(end), None) => named("--start, --end", WindowSpec::between(&start, &end)),
@@ -168,6 +172,13 @@ fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> O
             None
         }
     }
+}
+
+/// What `--status` shows unless told otherwise: the last days with what has begun of today, where hours may be unsettled.
+fn last_days(now: DateTime<Utc>) -> HourWindow {
+    let last = Hour::containing(now);
+    let first = Hour::first_of(last.date()).plus(-24 * (STATUS_DAYS - 1));
+    HourWindow::new(first, last).unwrap_or(HourWindow::single(last))
 }
 
 fn named(flag: &str, spec: Result<WindowSpec, WindowError>) -> Result<WindowSpec, String> {

@@ -110,7 +110,7 @@ impl Settings {
             accept_modified: args.accept_modified,
             verify_days: args.verify.then_some(days.unwrap_or(30)),
         };
-        Some(Resolved { settings, log_subject: String::new() })
+        Some(Resolved { settings, log_subject: (!args.common.dry_run).then(String::new) })
     }
 }
 

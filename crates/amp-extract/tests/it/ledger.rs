@@ -2,33 +2,9 @@
 
 use std::fs;
 
-use amp_core::ledger::{Ledger, LoadRecord, Partition};
-use amp_core::receipt::{Algorithm, Checksum, Proof};
-use amp_core::stage::Staging;
-
 use crate::support::{DAY, HOUR, Lab, hours, this_hour, wait_until};
 
 const FILE: &str = "100011471_2025-11-06_4#0.json";
-
-/// Notes as amp-load does that S3 confirmed the file as it was unpacked, and deletes it.
-fn load(lab: &Lab, name: &str) {
-    let ledger = Ledger::of(&Staging::at(&lab.path("extracted_data")));
-    let known = ledger.hours(Partition::of_file(name)).unwrap();
-    let [file] = known.digests(name) else { panic!("no digest of {name}") };
-    let record = LoadRecord {
-        at: chrono::Utc::now(),
-        file: name.into(),
-        digest: file.digest,
-        bucket: "lake".into(),
-        key: name.into(),
-        endpoint: None,
-        checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: file.digest.crc64nvme.to_string() },
-        proof: Proof::Checksum,
-        in_place_of: vec![],
-    };
-    ledger.note_loads(&[record]).unwrap();
-    fs::remove_file(lab.path("extracted_data").join(name)).unwrap();
-}
 
 #[test]
 fn hours_that_are_done_are_skipped_with_a_line_that_says_so() {
@@ -72,7 +48,7 @@ fn a_part_that_a_later_export_of_the_hour_lacks_is_named() {
 fn what_was_loaded_in_its_place_by_leave_is_not_fetched_again() {
     let lab = Lab::new();
     lab.run(&["--date", DAY]).exits(0);
-    load(&lab, FILE);
+    lab.load(FILE);
     let path = lab.path("extracted_data/.amp/loads/2025-11-06.jsonl");
     let mut record: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     record["in_place_of"] = serde_json::json!([{"bytes": record["bytes"], "crc64nvme": record["crc64nvme"]}]);
@@ -106,7 +82,7 @@ fn a_staged_file_that_vanished_is_fetched_again() {
 fn a_file_that_was_loaded_is_not_fetched_again() {
     let lab = Lab::new();
     lab.run(&["--date", DAY]).exits(0);
-    load(&lab, FILE);
+    lab.load(FILE);
     let document = lab.run(&["--date", DAY]).exits(0);
     assert_eq!(hours(&document), [24, 0, 0, 24, 0, 0]);
     assert_eq!(lab.server.requests().len(), 1);
@@ -116,7 +92,7 @@ fn a_file_that_was_loaded_is_not_fetched_again() {
 fn a_record_of_other_bytes_under_the_same_name_does_not_make_an_hour_done() {
     let lab = Lab::new();
     lab.run(&["--date", DAY]).exits(0);
-    load(&lab, FILE);
+    lab.load(FILE);
     let loads = lab.path("extracted_data/.amp/loads/2025-11-06.jsonl");
     let record = fs::read_to_string(&loads).unwrap();
     let bytes = format!("\"bytes\":{}", lab.dataset.bytes_of(HOUR.parse().unwrap(), 0).len());
@@ -129,7 +105,7 @@ fn a_record_of_other_bytes_under_the_same_name_does_not_make_an_hour_done() {
 fn one_file_of_an_hour_loaded_and_the_other_vanished_makes_the_hour_not_done() {
     let lab = Lab::with(|config| config.dataset = config.dataset.clone().parts_per_hour(2));
     lab.run(&["--start", HOUR, "--end", HOUR]).exits(0);
-    load(&lab, FILE);
+    lab.load(FILE);
     fs::remove_file(lab.path("extracted_data/100011471_2025-11-06_4#1.json")).unwrap();
     assert_eq!(lab.run(&["--start", HOUR, "--end", HOUR]).exits(0)["requests"], 1);
 }

@@ -177,6 +177,15 @@ fn a_dry_run_leaves_out_what_is_done_unless_forced() {
 }
 
 #[test]
+fn a_dry_run_without_the_key_takes_the_hours_of_all_keys_together_and_says_so() {
+    let lab = Lab::new();
+    lab.run(&["--start", "2025-11-06T00", "--end", "2025-11-06T11"]).exits(0);
+    let ran = plan(&lab, &["--date", DAY]);
+    assert_eq!(windows(&ran.exits(0)), ["2025-11-06T12..2025-11-06T23"]);
+    ran.says(&["warning: ", "without AMP_API_KEY"]);
+}
+
+#[test]
 fn yesterday_is_that_of_utc_whatever_the_time_zone() {
     let lab = Lab::new();
     let yesterday = days_ago(1);

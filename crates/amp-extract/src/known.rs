@@ -1,0 +1,124 @@
+//! What became of hours, by the ledger and by what lies in `extracted_data/`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use amp_core::checksum::Digest;
+use amp_core::disk::DiskError;
+use amp_core::hour::Hour;
+use amp_core::ledger::{FileRecord, HourState, KnownHours, Ledger, Partition, Source};
+use amp_core::stage::Staging;
+use chrono::NaiveDate;
+
+/// What became of an hour. The later in this order, the more it needs attention.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// No run asked for it.
+    NeverAsked,
+    /// Amplitude had nothing of it.
+    NoData,
+    /// Every file of it is in S3.
+    Loaded,
+    /// Every file of it is staged or in S3.
+    Staged,
+    /// It was got before Amplitude had it whole.
+    Unsettled,
+    /// A run asked, and ended without an answer.
+    Unanswered,
+    /// It was not got when it was last asked for.
+    Failed,
+    /// This file of it was staged and is gone without having been loaded.
+    Vanished(String),
+}
+
+impl Fate {
+    /// Whether there is nothing more to fetch.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::NoData | Self::Loaded | Self::Staged)
+    }
+}
+
+/// What the ledger and the directory know, read a day at a time and once.
+pub struct Known<'a> {
+    staging: &'a Staging,
+    ledger: &'a Ledger,
+    source: Option<Source>,
+    hours: BTreeMap<NaiveDate, KnownHours>,
+    loaded: BTreeMap<Partition, HashSet<(String, Digest)>>,
+}
+
+impl<'a> Known<'a> {
+    /// About the hours of `source`, or of all together without one. Nothing is read yet.
+    #[must_use]
+    pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<Source>) -> Self {
+        Self { staging, ledger, source, hours: BTreeMap::new(), loaded: BTreeMap::new() }
+    }
+
+    /// Whose hours it is about; `None`: everyone's.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// What the ledger says of a day, whoever asked.
+    ///
+    /// # Errors
+    /// When it cannot be read. Damaged lines are no error, here and below.
+    pub fn of(&mut self, day: NaiveDate) -> Result<&KnownHours, DiskError> {
+        if !self.hours.contains_key(&day) {
+            self.hours.insert(day, self.ledger.hours(Partition::Day(day))?);
+        }
+        Ok(&self.hours[&day])
+    }
+
+    /// What became of `hour`; where that differs from source to source, what needs most attention.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn fate(&mut self, hour: Hour) -> Result<Fate, DiskError> {
+        let sources: Vec<Source> = match &self.source {
+            Some(source) => vec![source.clone()],
+            None => self.of(hour.date())?.states(hour).map(|(source, _)| source.clone()).collect(),
+        };
+        sources.iter().try_fold(Fate::NeverAsked, |worst, source| Ok(worst.max(self.fate_for(hour, source)?)))
+    }
+
+    fn fate_for(&mut self, hour: Hour, source: &Source) -> Result<Fate, DiskError> {
+        let files = match self.of(hour.date())?.state(hour, source) {
+            HourState::NeverAsked => return Ok(Fate::NeverAsked),
+            HourState::Unanswered => return Ok(Fate::Unanswered),
+            HourState::Failed(_) => return Ok(Fate::Failed),
+            HourState::Fetched { settled: false, .. } => return Ok(Fate::Unsettled),
+            HourState::Fetched { files: [], .. } => return Ok(Fate::NoData),
+            HourState::Fetched { files, .. } => files.to_vec(),
+        };
+        let mut fate = Fate::Loaded;
+        for file in files {
+            fate = fate.max(self.fate_of_file(file)?);
+            if !fate.is_done() {
+                break;
+            }
+        }
+        Ok(fate)
+    }
+
+    fn fate_of_file(&mut self, file: FileRecord) -> Result<Fate, DiskError> {
+        // In this order: amp-load notes a file as loaded before it deletes it, so one of the two looks finds it.
+        let is_staged = self.staging.holds(&file.name);
+        let partition = Partition::of_file(&file.name);
+        let wanted = (file.name, file.digest);
+        if self.loaded.get(&partition).is_some_and(|loaded| loaded.contains(&wanted)) {
+            return Ok(Fate::Loaded);
+        }
+        if !is_staged || !self.loaded.contains_key(&partition) {
+            // Not read yet, or the file was loaded after it was read.
+            let loaded = self.ledger.loaded(partition)?;
+            let is_loaded = loaded.contains(&wanted);
+            self.loaded.insert(partition, loaded);
+            if is_loaded {
+                return Ok(Fate::Loaded);
+            }
+        }
+        Ok(if is_staged { Fate::Staged } else { Fate::Vanished(wanted.0) })
+    }
+}

@@ -1,0 +1,250 @@
+//! `--status`: what became of each hour of a window, and what the next run without a window would request. It only reads.
+
+use std::io::{self, Write};
+
+use amp_cli::{Document, Exit, Session};
+use amp_core::disk::DiskError;
+use amp_core::ledger::{Ledger, Source};
+use amp_core::stage::Staging;
+use amp_core::window::{HourWindow, WindowSpec};
+use chrono::NaiveDate;
+use console::{Style, style};
+use serde::{Serialize, Serializer};
+
+use crate::known::{Fate, Known};
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::summary::Summary;
+
+/// How a fate is shown.
+#[derive(Debug)]
+struct State {
+    letter: char,
+    name: &'static str,
+    means: &'static str,
+    style: fn() -> Style,
+}
+
+static STATES: [State; 8] = [
+    State { letter: 'L', name: "loaded", means: "every file of the hour is in S3", style: || Style::new().green() },
+    State {
+        letter: 'S',
+        name: "staged",
+        means: "every file is in extracted_data/ or in S3",
+        style: || Style::new().cyan(),
+    },
+    State { letter: 'N', name: "no_data", means: "Amplitude had nothing of the hour", style: || Style::new().dim() },
+    State {
+        letter: 'U',
+        name: "unsettled",
+        means: "got before Amplitude had it whole",
+        style: || Style::new().yellow(),
+    },
+    State {
+        letter: 'A',
+        name: "asked",
+        means: "a run asked and ended without an answer",
+        style: || Style::new().magenta(),
+    },
+    State { letter: 'F', name: "failed", means: "not got when it was last asked for", style: || Style::new().red() },
+    State {
+        letter: 'V',
+        name: "vanished",
+        means: "a staged file is gone and was never loaded",
+        style: || Style::new().red().bold(),
+    },
+    State { letter: '.', name: "never_asked", means: "no run asked for it", style: || Style::new().dim() },
+];
+
+/// Which of [`STATES`] shows a fate.
+fn state_of(fate: &Fate) -> usize {
+    match fate {
+        Fate::Loaded => 0,
+        Fate::Staged => 1,
+        Fate::NoData => 2,
+        Fate::Unsettled => 3,
+        Fate::Unanswered => 4,
+        Fate::Failed => 5,
+        Fate::Vanished(_) => 6,
+        Fate::NeverAsked => 7,
+    }
+}
+
+/// A day of UTC, its 24 hours by their states; `None` outside the window.
+#[derive(Debug, Serialize)]
+struct Day {
+    day: NaiveDate,
+    #[serde(serialize_with = "by_name")]
+    hours: [Option<usize>; 24],
+}
+
+fn by_name<S: Serializer>(hours: &[Option<usize>; 24], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(hours.iter().map(|state| state.map(|state| STATES[state].name)))
+}
+
+fn with_names<S: Serializer>(totals: &[u64; STATES.len()], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(STATES.iter().map(|state| state.name).zip(totals))
+}
+
+/// What the next run without a window would do.
+#[derive(Debug, Serialize)]
+struct Next {
+    requests: Vec<HourWindow>,
+}
+
+/// What became of each hour of a window.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    program: &'static str,
+    version: &'static str,
+    window: Option<HourWindow>,
+    source: Option<Source>,
+    days: Vec<Day>,
+    #[serde(serialize_with = "with_names")]
+    totals: [u64; STATES.len()],
+    hours_of_others: u64,
+    damaged_lines: u64,
+    next: Next,
+    #[serde(skip)]
+    no_ledger: Option<String>,
+}
+
+impl Status {
+    /// Looks at the hours of `window`, reading no more of the ledger than its days and those of the next run.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read. Damaged lines are no error.
+    pub(crate) fn take(window: Option<HourWindow>, settings: &Settings, session: &Session) -> Result<Self, DiskError> {
+        let staging = Staging::at(&session.common.extracted_dir);
+        let ledger = Ledger::of(&staging);
+        let source = (!settings.lacks_key).then(|| settings.source());
+        let mut known = Known::new(&staging, &ledger, source.clone());
+        let mut status = Self {
+            program: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            window,
+            source,
+            days: Vec::new(),
+            totals: [0; STATES.len()],
+            hours_of_others: 0,
+            damaged_lines: 0,
+            next: Next { requests: Vec::new() },
+            no_ledger: None,
+        };
+        for day in window.into_iter().flat_map(HourWindow::days) {
+            status.look(day, &mut known)?;
+        }
+        // As if it began now.
+        if let Ok(planned) = WindowSpec::Yesterday.resolve(session.started, None)
+            && let Some(yesterday) = planned.window
+        {
+            let plan = Plan::make(yesterday, settings, session.started, &mut known)?;
+            plan.tell();
+            status.next.requests = plan.requests;
+        }
+        let hours = staging.state_dir().join("hours");
+        status.no_ledger = ledger.is_empty()?.then(|| hours.display().to_string());
+        Ok(status)
+    }
+
+    /// Takes in the hours of one day.
+    fn look(&mut self, day: HourWindow, known: &mut Known<'_>) -> Result<(), DiskError> {
+        let date = day.start().date();
+        self.damaged_lines += known.of(date)?.damaged();
+        let mut states = [None; 24];
+        for (hour, state) in HourWindow::day(date).hours().zip(&mut states).filter(|(hour, _)| day.contains(*hour)) {
+            let fate = known.fate(hour)?;
+            if fate == Fate::NeverAsked && known.of(date)?.states(hour).next().is_some() {
+                self.hours_of_others += 1;
+            }
+            let index = state_of(&fate);
+            self.totals[index] += 1;
+            *state = Some(index);
+        }
+        self.days.push(Day { day: date, hours: states });
+        Ok(())
+    }
+
+    fn write_picture(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\n            00     06     12     18")?;
+        for Day { day, hours } in &self.days {
+            write!(out, "{day} ")?;
+            // Nothing behind the last hour of the window, so that no line ends in blanks.
+            let last = hours.iter().rposition(Option::is_some).unwrap_or_default();
+            for (number, state) in hours.iter().enumerate().take(last + 1) {
+                let gap = if number % 6 == 0 { " " } else { "" };
+                match state.map(|state| &STATES[state]) {
+                    Some(state) => write!(out, "{gap}{}", (state.style)().apply_to(state.letter))?,
+                    None => write!(out, "{gap} ")?,
+                }
+            }
+            writeln!(out)?;
+        }
+        writeln!(out)?;
+        for (state, total) in STATES.iter().zip(self.totals) {
+            let State { letter, name, means, style } = state;
+            let name = name.replace('_', " ");
+            writeln!(out, "  {} {name:<11} {total:>6}  {means}", style().apply_to(letter))?;
+        }
+        Ok(())
+    }
+
+    fn write_next(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.source.is_none() {
+            writeln!(out, "\nWithout AMP_API_KEY the hours of all keys and hosts count together.")?;
+        }
+        let requests = &self.next.requests;
+        let run = style("The next run without a window").bold();
+        match requests.len() {
+            0 => writeln!(out, "\n{run} would request nothing.")?,
+            1 => writeln!(out, "\n{run} would make 1 request:")?,
+            count => writeln!(out, "\n{run} would make {count} requests:")?,
+        }
+        requests.iter().try_for_each(|request| writeln!(out, "  {request}"))
+    }
+}
+
+/// What the program says at its end.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Of a run.
+    Run(Summary),
+    /// Of a look.
+    Status(Status),
+}
+
+impl Document for Report {
+    fn unusable(problems: &[String]) -> Self {
+        Self::Run(Summary::unusable(problems))
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Run(summary) => summary.exit(),
+            Self::Status(_) => Exit::Done,
+        }
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let status = match self {
+            Self::Run(summary) => return summary.write_text(out),
+            Self::Status(status) => status,
+        };
+        let window = status.window.map_or_else(|| "no hours".to_owned(), |window| window.to_string());
+        writeln!(out, "amp-extract status {window}, hours of UTC")?;
+        match &status.no_ledger {
+            Some(dir) => writeln!(out, "\nNo run has asked for anything yet: there is no ledger in {dir}")?,
+            None => status.write_picture(out)?,
+        }
+        if status.hours_of_others > 0 {
+            let count = status.hours_of_others;
+            writeln!(out, "\nOf the hours never asked, {count} were asked with another key or of another host.")?;
+        }
+        if status.damaged_lines > 0 {
+            let count = status.damaged_lines;
+            writeln!(out, "\nDamaged lines of the ledger, passed over: {count}. What they said is lost.")?;
+        }
+        status.write_next(out)
+    }
+}
