@@ -255,12 +255,13 @@ impl Ledger {
     /// When the disk refuses; a damaged line is no error.
     pub fn hours(&self, partition: Partition) -> Result<KnownHours, DiskError> {
         let mut known = KnownHours::default();
-        let mut unsound = 0;
-        let damaged = read(&self.hours.join(partition.file_name()), |record: HourRecord| match record.window() {
-            Some(window) if window.days().nth(1).is_some() => unsound += 1,
-            _ => known.take(record),
+        known.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
+            let is_sound = record.window().is_none_or(|window| window.days().nth(1).is_none());
+            if is_sound {
+                known.take(record);
+            }
+            is_sound
         })?;
-        known.damaged = damaged + unsound;
         Ok(known)
     }
 
@@ -351,6 +352,14 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
 /// # Errors
 /// When the disk refuses.
 pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
+    read_sound(path, |record| {
+        take(record);
+        true
+    })
+}
+
+/// The same, where `take` says whether the record makes sense; one that does not is damage too.
+fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> bool) -> Result<u64, DiskError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         file => file.at("open", path)?,
@@ -363,13 +372,13 @@ pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result
         if reader.read_until(b'\n', &mut line).at("read", path)? == 0 {
             break;
         }
-        match serde_json::from_slice(&line) {
+        let is_sound = match serde_json::from_slice(&line) {
             Ok(record) => take(record),
-            Err(_) if line.trim_ascii().is_empty() => {}
-            Err(_) => {
-                damaged += 1;
-                tracing::warn!("{}: line {number} is damaged and passed over", path.display());
-            }
+            Err(_) => line.trim_ascii().is_empty(),
+        };
+        if !is_sound {
+            damaged += 1;
+            tracing::warn!("{}: line {number} is damaged and passed over", path.display());
         }
     }
     Ok(damaged)

@@ -212,4 +212,9 @@ fn a_damaged_line_is_told_with_its_file_and_number_and_the_rest_is_shown() {
     assert!(ran.stdout.contains("Damaged lines") && ran.stderr.is_empty(), "{ran:#?}");
     // Days outside of the window are not read.
     status(&lab, &[]).does_not_say(&["damaged and"]);
+    // So is one that can be read and makes no sense: no request is for more than a day.
+    lab.write(path, text.replacen("\"end\":\"2025-11-06", "\"end\":\"2025-11-07", 1));
+    let ran = status(&lab, &["--date", DAY]);
+    assert_eq!(ran.exits(0)["damaged_lines"], 1);
+    ran.says(&["warning: ", path, "line 1"]);
 }
