@@ -43,12 +43,19 @@ impl<T> At<T> for io::Result<T> {
     }
 }
 
-/// Makes `path` and its parents as far as they are missing, open to their owner alone: events carry personal data.
+/// Makes `path` and its parents as far as they are missing, open to their owner alone: events carry personal data. Waits until their names
+/// are on disk: a file that was synced is lost with the directory it lies in.
 ///
 /// # Errors
-/// When a part of the path cannot be made or is not a directory.
+/// When a part of the path cannot be made or is not a directory, or the directory it was made in cannot be synced.
 pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).at("create directory", path)
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).at("create directory", path)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(|parent| match parent.as_os_str().is_empty() {
+        true => sync_dir(Path::new(".")),
+        false => sync_dir(parent),
+    })
 }
 
 /// Makes the file `path`, which must not exist, open to its owner alone.

@@ -16,7 +16,8 @@ fn calls() -> Option<Vec<Call>> {
     }
     let lab = Lab::new();
     let log = lab.path("strace.log");
-    let trace = "trace=openat,write,writev,pwrite64,connect,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
+    let trace =
+        "trace=mkdir,openat,write,writev,pwrite64,connect,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
     let wrapper = [&["strace"], &strace::FLAGS[..], &[log.to_str().unwrap(), "--seccomp-bpf", "-e", trace]].concat();
     lab.command(&["--date", DAY]).wrapped(&wrapper).run().exits(0);
     lab.assert_staged(&[DAY]);
@@ -72,6 +73,17 @@ fn what_is_asked_for_is_on_disk_before_anything_is_sent() {
     assert!(strace::is_on_disk(&calls, LEDGER, connected.began), "{connected:?}");
     let made = named(&calls, "openat").find(|call| call.about == LEDGER).unwrap();
     assert!(strace::is_synced(&calls, HOURS, made.ended, connected.began), "the ledger's own name");
+}
+
+#[test]
+fn the_names_of_new_directories_are_on_disk_before_anything_is_sent() {
+    let Some(calls) = calls() else { return };
+    let connected = calls.iter().find(|call| call.name == "connect").unwrap();
+    let dirs = [("", ROOT), (ROOT, "extracted_data/.amp"), ("extracted_data/.amp", HOURS)];
+    for (parent, dir) in dirs {
+        let made = named(&calls, "mkdir").find(|call| call.about == dir).unwrap_or_else(|| panic!("{dir} is not made"));
+        assert!(strace::is_synced(&calls, parent, made.ended, connected.began), "{made:?}");
+    }
 }
 
 #[test]
