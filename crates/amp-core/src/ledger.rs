@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::checksum::Digest;
 use crate::disk::{At, DiskError, create_private_dir, sync_dir};
-use crate::hour::Hour;
+use crate::hour::{Hour, parse_date};
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
 use crate::secret::Secret;
@@ -193,6 +193,24 @@ impl Partition {
     }
 }
 
+/// How far a file of the ledger had come. Lines are only appended: while the mark is the same, so is what the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it last changed, in nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+/// How far a partition had come; a file that is missing has no mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Of its hours.
+    pub hours: Option<Mark>,
+    /// Of its loads.
+    pub loads: Option<Mark>,
+}
+
 /// The ledger of one `extracted_data/`.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -278,6 +296,34 @@ impl Ledger {
         Ok(loaded)
     }
 
+    /// The load records of a partition, oldest first.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn load_records(&self, partition: Partition) -> Result<Vec<LoadRecord>, DiskError> {
+        let mut records = Vec::new();
+        read(&self.loads.join(partition.file_name()), |record| records.push(record))?;
+        Ok(records)
+    }
+
+    /// The days of which hours are known, in order.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn days(&self) -> Result<Vec<NaiveDate>, DiskError> {
+        let day = |path: PathBuf| parse_date(path.file_stem()?.to_str()?).ok();
+        Ok(files_in(&self.hours)?.into_iter().filter_map(day).collect())
+    }
+
+    /// How far a partition has come, without reading it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn marks(&self, partition: Partition) -> Result<Marks, DiskError> {
+        let name = partition.file_name();
+        Ok(Marks { hours: mark(&self.hours.join(&name))?, loads: mark(&self.loads.join(&name))? })
+    }
+
     /// The newest record of each object, of all partitions, among those that `wanted` takes.
     ///
     /// # Errors
@@ -293,6 +339,16 @@ impl Ledger {
             })?;
         }
         Ok((newest.into_values().collect(), damaged))
+    }
+}
+
+fn mark(path: &Path) -> Result<Option<Mark>, DiskError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.at("look at", path).map(|found| {
+            let mtime = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
+            Some(Mark { bytes: found.len(), mtime })
+        }),
     }
 }
 
@@ -680,6 +736,23 @@ mod tests {
             assert_eq!(known.damaged(), 1);
             assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
         }
+    }
+
+    #[test]
+    fn days_are_those_with_hours_and_a_mark_moves_with_every_line() {
+        let (dir, ledger, day) = ledger();
+        assert_eq!(ledger.days().unwrap(), []);
+        let nothing = ledger.marks(Partition::Day(day)).unwrap();
+        assert_eq!(nothing, Marks { hours: None, loads: None });
+        let one = window("2025-11-06T00", "2025-11-06T00");
+        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
+        ledger.note(day, &HourRecord::Staging { at: at(), files: vec![file("odd.json", 2)] }).unwrap();
+        fs::write(dir.path().join(".amp/hours/notes.txt"), "x").unwrap();
+        assert_eq!(ledger.days().unwrap(), [day], "what is undated or foreign is no day");
+        let before = ledger.marks(Partition::Day(day)).unwrap();
+        assert!(before.hours.is_some() && before.loads.is_none());
+        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
+        assert_ne!(ledger.marks(Partition::Day(day)).unwrap(), before);
     }
 
     #[test]

@@ -8,6 +8,7 @@ Examples:
   amp-load                                       load all of extracted_data/ and delete what S3 confirmed
   amp-load --dry-run                             which file would become which object
   amp-load --prefix raw/ --key-template 'events/project={project}/date={date}/hour={hour}/{file}'
+  amp-load --prefix raw/ --manifest-prefix _manifests/
   amp-load --endpoint-url http://127.0.0.1:9000 --bucket lake
   amp-load --verify --days 7                     compare what was loaded with what the bucket holds";
 
@@ -38,6 +39,9 @@ pub struct Args {
     /// Key of a file, of {file} {project} {date} {year} {month} {day} {hour} {part} {ext} [env: AMP_KEY_TEMPLATE] [default: {file}]
     #[arg(long, value_name = "T", help_heading = "Keys")]
     pub key_template: Option<String>,
+    /// Put a manifest of each whole day at P/YYYY-MM-DD.json, after its files [env: AMP_MANIFEST_PREFIX]
+    #[arg(long, value_name = "P", help_heading = "Keys")]
+    pub manifest_prefix: Option<String>,
     /// When the key exists: overwrite, skip (if size and checksum are the same) or fail [default: overwrite]
     #[arg(long, value_name = "WHAT", help_heading = "Keys")]
     pub if_exists: Option<String>,

@@ -5,7 +5,7 @@ use std::fmt;
 use amp_core::name::EventFileName;
 
 /// The longest key that S3 takes, in bytes of UTF-8.
-const LONGEST: usize = 1024;
+pub(crate) const LONGEST: usize = 1024;
 
 /// A prefix and a template with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +133,32 @@ impl KeyTemplate {
         if key.len() > LONGEST { Err(KeyError::TooLong(key.len())) } else { Ok(key) }
     }
 
+    fn has(&self, wanted: &[Field]) -> bool {
+        wanted.iter().all(|field| self.pieces.contains(&Piece::Field(*field)))
+    }
+
+    fn is_dated(&self) -> bool {
+        self.has(&[Field::Date]) || self.has(&[Field::Year, Field::Month, Field::Day])
+    }
+
+    /// Whether files of different days have different keys.
+    #[must_use]
+    pub fn tells_days_apart(&self) -> bool {
+        self.has(&[Field::File]) || self.is_dated()
+    }
+
+    /// The folder in which all keys lie: what stands before the first placeholder, up to its last slash. Empty: the whole bucket.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let text = match self.pieces.first() {
+            Some(Piece::Text(text)) => text.as_str(),
+            _ => "",
+        };
+        let mut fixed = format!("{}{text}", self.prefix);
+        fixed.truncate(fixed.rfind('/').map_or(0, |slash| slash + 1));
+        fixed
+    }
+
     /// What about the template is likely to be a mistake.
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
@@ -141,9 +167,7 @@ impl KeyTemplate {
             let example = self.key("FILE.json").unwrap_or_else(|_| format!("{}…", self.prefix));
             doubts.push(format!("the prefix `{}` does not end in /: keys will look like `{example}`", self.prefix));
         }
-        let has = |wanted: &[Field]| wanted.iter().all(|field| self.pieces.contains(&Piece::Field(*field)));
-        let dated = has(&[Field::Date]) || has(&[Field::Year, Field::Month, Field::Day]);
-        let unique = has(&[Field::File]) || dated && has(&[Field::Hour, Field::Part]);
+        let unique = self.has(&[Field::File]) || self.is_dated() && self.has(&[Field::Hour, Field::Part]);
         if !unique {
             doubts.push(format!(
                 "the key template `{self}` has neither {{file}} nor all of {{date}}, {{hour}} and {{part}}: files of other days or \

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), takes a permit ([`loader`]), is opened and its digest found
 //! ([`identify`]), goes out as a plain body ([`body`]) through the AWS SDK ([`store`]), what S3 answers becomes a receipt ([`confirm`]),
-//! and against the receipt it is noted and deleted ([`recorder`]).
+//! and against the receipt it is noted and deleted ([`recorder`]). When all is done, whole days get their manifests ([`manifest`]).
 
 mod args;
 pub mod body;
@@ -11,6 +11,7 @@ mod error;
 pub mod identify;
 pub mod key;
 pub mod loader;
+pub mod manifest;
 mod multipart;
 pub mod plan;
 pub mod recorder;
@@ -34,6 +35,7 @@ pub use args::Args;
 use error::End;
 use identify::Identifier;
 use loader::Loader;
+use manifest::{Destination, Journal, KeyTaken, Manifests};
 use plan::Plan;
 use recorder::Recorder;
 pub use settings::{IfExists, Settings};
@@ -73,14 +75,15 @@ async fn attempt(
     let scan = Staging::at(root).scan().map_err(End::unusable)?;
     tell_ignored(&scan);
     if session.common.dry_run {
-        return rehearse(scan, &settings, summary);
+        return rehearse(scan, &settings, session, summary).await;
     }
     summary.files.found = scan.files.len();
-    if scan.files.is_empty() {
+    let may_put = settings.manifest_prefix.is_some() && !days_of(&Staging::at(root))?.is_empty();
+    if scan.files.is_empty() && !may_put {
         tracing::info!("nothing to load in {}", root.display());
         return Ok(());
     }
-    settings.keys.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    tell_doubts(&settings);
     let staging = Staging::open(root).map_err(End::unusable)?;
     let _lock = staging.lock("load").map_err(|error| match error {
         LockError::Held(_) => End::temporary(error),
@@ -89,8 +92,47 @@ async fn attempt(
     // What another run loaded while we had no lock is gone.
     let scan = staging.scan().map_err(End::unusable)?;
     summary.files.found = scan.files.len();
+    let plan = make_plan(scan, &settings)?;
+    let manifests = manifests_of(&staging, &settings).await?.map(Arc::new);
+    if summary.files.found == 0 && !is_any_due(manifests.as_ref()).await? {
+        tracing::info!("nothing to load in {}", root.display());
+        return Ok(());
+    }
+    load(settings, session, halt, tries, staging, plan, manifests, summary).await
+}
+
+fn days_of(staging: &Staging) -> Result<Vec<chrono::NaiveDate>, End> {
+    Ledger::of(staging).days().map_err(End::unusable)
+}
+
+/// Gives every file its key, which must not be that of another or of a manifest.
+fn make_plan(scan: Scan, settings: &Settings) -> Result<Plan, End> {
     let plan = Plan::make(scan, &settings.keys).map_err(End::unusable)?;
-    load(settings, session, halt, tries, staging, plan, summary).await
+    let taken = settings.manifest_prefix.as_ref().and_then(|prefix| plan.find_key(|key| prefix.takes(key)));
+    match taken.cloned() {
+        None => Ok(plan),
+        Some(plan::Planned { file, key }) => {
+            Err(End::unusable(format!("nothing was uploaded: {}", KeyTaken { key, file })))
+        }
+    }
+}
+
+/// The manifests of the run, if it is to put any.
+async fn manifests_of(staging: &Staging, settings: &Settings) -> Result<Option<Manifests>, End> {
+    let Some(prefix) = settings.manifest_prefix.clone() else { return Ok(None) };
+    let endpoint = S3Store::foreign_endpoint_of(&settings.place).await?;
+    let to = Destination { bucket: settings.place.bucket.clone(), endpoint, keys: settings.keys.clone() };
+    Manifests::open(staging, prefix, to).map(Some).map_err(End::unusable)
+}
+
+async fn is_any_due(manifests: Option<&Arc<Manifests>>) -> Result<bool, End> {
+    let Some(manifests) = manifests.cloned() else { return Ok(false) };
+    threads::blocking(move || manifests.is_any_due()).await.map_err(End::unusable)?.map_err(End::unusable)
+}
+
+fn tell_doubts(settings: &Settings) {
+    let of_manifests = settings.manifest_prefix.as_ref().and_then(|prefix| prefix.doubt(&settings.keys));
+    settings.keys.doubts().iter().chain(&of_manifests).for_each(|doubt| tracing::warn!("{doubt}"));
 }
 
 /// Compares what earlier runs loaded with the bucket.
@@ -101,10 +143,11 @@ async fn compare(
     tries: &Arc<Tries>,
     summary: &mut Summary,
 ) -> Result<(), End> {
-    let ledger = Ledger::of(&Staging::at(&session.common.extracted_dir));
-    let records = verify::recorded(&ledger, &settings.place.bucket, days, session)?;
+    let staging = Staging::at(&session.common.extracted_dir);
+    let manifests = Journal::open(&staging).map_err(End::unusable)?.records();
+    let records = verify::recorded(&Ledger::of(&staging), manifests, &settings.place.bucket, days, session)?;
     if session.common.dry_run {
-        let planned = records.into_iter().map(|load| plan::Planned { file: load.file, key: load.key });
+        let planned = records.into_iter().map(|known| plan::Planned { file: known.load.file, key: known.load.key });
         (summary.dry_run, summary.verified, summary.planned) =
             (true, Some(Verified::default()), Some(planned.collect()));
         return Ok(());
@@ -118,12 +161,16 @@ fn tell_ignored(scan: &Scan) {
 }
 
 /// Says what would be done.
-fn rehearse(scan: Scan, settings: &Settings, summary: &mut Summary) -> Result<(), End> {
-    settings.keys.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
+async fn rehearse(scan: Scan, settings: &Settings, session: &Session, summary: &mut Summary) -> Result<(), End> {
+    tell_doubts(settings);
     if settings.place.bucket.is_empty() {
         tracing::warn!("the bucket is missing: give --bucket or set AWS_BUCKET_NAME in the environment or in .env");
     }
-    let plan = Plan::make(scan, &settings.keys).map_err(End::unusable)?;
+    let plan = make_plan(scan, settings)?;
+    let staging = Staging::at(&session.common.extracted_dir);
+    if let Some(manifests) = manifests_of(&staging, settings).await? {
+        summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(End::unusable)?;
+    }
     summary.dry_run = true;
     summary.files.found = plan.found();
     let tally = Tally::default();
@@ -151,6 +198,7 @@ async fn reach(settings: &Settings, session: &Session, tries: &Tries) -> Result<
     Ok(store)
 }
 
+#[expect(clippy::too_many_arguments, reason = "its parts, each named once")]
 async fn load(
     settings: Settings,
     session: &Session,
@@ -158,6 +206,7 @@ async fn load(
     tries: &Arc<Tries>,
     staging: Staging,
     plan: Plan,
+    manifests: Option<Arc<Manifests>>,
     summary: &mut Summary,
 ) -> Result<(), End> {
     let store = reach(&settings, session, tries).await?;
@@ -182,6 +231,9 @@ async fn load(
     let loader = Loader::new(settings, store, tries, identifier, uploads, halt, meter, Arc::clone(&tally));
     loader.run(plan, sender).await;
     recording.await.map_err(|error| End::unusable(format!("internal error: {error}")))?;
+    if let Some(manifests) = manifests {
+        manifests.put_due(&loader).await;
+    }
     if let Err(error) = loader.uploads.tidy() {
         tracing::warn!("{error}");
     }

@@ -1,5 +1,6 @@
 //! The pipeline: a file takes a permit, is identified, uploaded, confirmed, and handed to the recorder.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ impl Loader {
             self.tally.failed(&planned, &error.to_string(), Some(&Verdict::Permanent));
         }
         let mut tasks = JoinSet::new();
-        let patience = (4 * self.settings.concurrency).max(LEAST_PATIENCE);
+        let patience = self.patience();
         let mut uploads = plan.uploads.into_iter();
         while let Some(planned) = uploads.next() {
             if self.tally.in_vain() >= patience {
@@ -110,6 +111,11 @@ impl Loader {
         while let Some(joined) = tasks.join_next().await {
             self.joined(Some(joined));
         }
+    }
+
+    /// So many uploads in a row may fail for good before no other is tried.
+    pub(crate) fn patience(&self) -> usize {
+        (4 * self.settings.concurrency).max(LEAST_PATIENCE)
     }
 
     fn joined(&self, joined: Option<Result<(), tokio::task::JoinError>>) {
@@ -196,7 +202,7 @@ impl Loader {
             permit.take();
             self.upload_in_parts(&opened, &object).await?
         } else {
-            self.upload_whole(&opened, &object).await?
+            self.upload_whole(&opened.file, &opened.sum, &object).await?
         };
         Ok(Some((opened, receipt, false)))
     }
@@ -215,7 +221,7 @@ impl Loader {
             return Ok(None);
         }
         let checksum = self.final_checksum(opened).await?;
-        let claim = self.claim(key, opened, &opened.sum, checksum);
+        let claim = self.claim(key, &opened.file, &opened.sum, checksum);
         match self.confirmation.by_best(claim, held).await {
             Ok(receipt) if receipt.proof() == Proof::Size => Ok(None),
             Ok(receipt) => Ok(Some(receipt)),
@@ -224,9 +230,15 @@ impl Loader {
         }
     }
 
-    async fn upload_whole(&self, opened: &Opened, object: &NewObject) -> Result<Receipt, LoadError> {
-        let checksum = opened.sum.checksum();
-        let source = self.source(opened, 0, &opened.sum, true);
+    /// Uploads a file in one request and has it confirmed.
+    pub(crate) async fn upload_whole(
+        &self,
+        file: &Arc<File>,
+        sum: &Sum,
+        object: &NewObject,
+    ) -> Result<Receipt, LoadError> {
+        let checksum = sum.checksum();
+        let source = self.source(file, 0, sum, true);
         let mut tried_before = false;
         let reply = self.tries.run(|retry| {
             tried_before = retry > 0;
@@ -238,7 +250,7 @@ impl Loader {
             Err(StoreError { trouble: Trouble::Exists, .. }) if tried_before => None,
             Err(error) => return Err(error.into()),
         };
-        let claim = self.claim(&object.key, opened, &opened.sum, checksum);
+        let claim = self.claim(&object.key, file, sum, checksum);
         self.confirm(claim, reply).await
     }
 
@@ -257,14 +269,13 @@ impl Loader {
         }
     }
 
-    pub(crate) fn claim<'a>(&self, key: &'a str, opened: &'a Opened, sum: &Sum, checksum: Checksum) -> Claim<'a> {
-        let expected = Expected { digest: sum.digest, checksum, etag: None };
-        Claim { key, file: &opened.file, expected }
+    pub(crate) fn claim<'a>(&self, key: &'a str, file: &'a Arc<File>, sum: &Sum, checksum: Checksum) -> Claim<'a> {
+        Claim { key, file, expected: Expected { digest: sum.digest, checksum, etag: None } }
     }
 
-    pub(crate) fn source(&self, opened: &Opened, offset: u64, sum: &Sum, to_end: bool) -> Source {
+    pub(crate) fn source(&self, file: &Arc<File>, offset: u64, sum: &Sum, to_end: bool) -> Source {
         let buffer = (BUFFERS / self.settings.concurrency).clamp(64 << 10, 256 << 10);
-        Source::new(Arc::clone(&opened.file), offset, sum.digest, to_end, buffer, Arc::clone(&self.meter))
+        Source::new(Arc::clone(file), offset, sum.digest, to_end, buffer, Arc::clone(&self.meter))
     }
 }
 

@@ -79,7 +79,7 @@ impl Loader {
             // A first attempt whose answer was lost may have begun another upload.
             sweep(&self.store, &self.uploads, key, begun).await;
         }
-        self.confirm(self.claim(key, opened, &opened.sum, checksum), reply).await
+        self.confirm(self.claim(key, &opened.file, &opened.sum, checksum), reply).await
     }
 
     /// Uploads the parts and has them put together; the reply is `None` when it was lost and the upload is known to be over.
@@ -99,7 +99,7 @@ impl Loader {
             let (loader, file) = (Arc::clone(self), Arc::clone(&opened.file));
             let (key, id) = (object.key.clone(), id.to_owned());
             let total = opened.sum.digest.bytes;
-            let buffer_source = self.source(opened, offset, &opened.sum, offset + length == total);
+            let buffer_source = self.source(&opened.file, offset, &opened.sum, offset + length == total);
             tasks.spawn(async move {
                 let _permit = permit;
                 let algorithm = loader.settings.checksum;

@@ -66,6 +66,11 @@ impl Plan {
         found.map_or(Ok(()), Err)
     }
 
+    /// The first file, if there is one, whose key `takes` takes.
+    pub fn find_key(&self, takes: impl Fn(&str) -> bool) -> Option<&Planned> {
+        self.uploads.iter().find(|planned| takes(&planned.key))
+    }
+
     /// How many files were found.
     #[must_use]
     pub fn found(&self) -> usize {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::args::Args;
 use crate::key::KeyTemplate;
+use crate::manifest::ManifestPrefix;
 use crate::store::{Encryption, Place};
 
 /// The settings of a run.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub place: Place,
     /// How a file's name becomes a key.
     pub keys: KeyTemplate,
+    /// Where the manifests of whole days go; `None`: there are none.
+    pub manifest_prefix: Option<ManifestPrefix>,
     /// What to do about a key that exists.
     pub if_exists: IfExists,
     /// How many files and parts are uploaded at the same time.
@@ -65,6 +68,8 @@ const ALLOW_HTTP: Setting = Setting { flag: None, env: &["AMP_ALLOW_HTTP"], what
 const PREFIX: Setting = Setting { flag: Some("--prefix"), env: &["AMP_S3_PREFIX"], what: "the key prefix" };
 const TEMPLATE: Setting =
     Setting { flag: Some("--key-template"), env: &["AMP_KEY_TEMPLATE"], what: "the key template" };
+const MANIFESTS: Setting =
+    Setting { flag: Some("--manifest-prefix"), env: &["AMP_MANIFEST_PREFIX"], what: "the prefix of manifests" };
 const CONCURRENCY: Setting =
     Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
 
@@ -76,6 +81,14 @@ impl Settings {
     pub fn resolve(args: &Args, resolver: &mut Resolver, _now: DateTime<Utc>) -> Option<Resolved<Self>> {
         let place = resolve_place(args, resolver);
         let keys = resolve_keys(args, resolver);
+        let manifest_prefix =
+            resolver.optional(&MANIFESTS, args.manifest_prefix.as_deref(), |text| match (ManifestPrefix::parse(text), &keys) {
+                (_, Some(keys)) if !keys.tells_days_apart() => Err(format!(
+                    "no manifest can vouch for a day's objects under the key template `{keys}`, by which those of another day may take \
+                     their place; use one with {{file}} or {{date}}"
+                )),
+                (prefix, _) => prefix.map_err(|error| error.to_string()),
+            });
         let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
         let if_exists = resolver.optional(&flag("--if-exists"), args.if_exists.as_deref(), |text| match text {
             "overwrite" => Ok(IfExists::Overwrite),
@@ -100,6 +113,7 @@ impl Settings {
         let settings = Self {
             place: place?,
             keys: keys?,
+            manifest_prefix,
             if_exists: if_exists.unwrap_or(IfExists::Overwrite),
             concurrency: concurrency.unwrap_or(8),
             checksum: checksum.unwrap_or(Algorithm::Crc64nvme),

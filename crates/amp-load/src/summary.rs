@@ -26,6 +26,8 @@ pub struct Summary {
     pub failures: Vec<Failure>,
     /// Requests that were tried again.
     pub retries: u64,
+    /// Manifests that were put.
+    pub manifests: usize,
     /// What `--verify` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
@@ -35,6 +37,9 @@ pub struct Summary {
     /// What would be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Vec<Planned>>,
+    /// Keys of the manifests that would be put, as far as is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub planned_manifests: Vec<String>,
     /// What the exit code is to say.
     #[serde(skip)]
     pub exit: Exit,
@@ -91,9 +96,11 @@ impl Summary {
             seconds: 0.0,
             failures: Vec::new(),
             retries: 0,
+            manifests: 0,
             verified: None,
             dry_run: false,
             planned: None,
+            planned_manifests: Vec::new(),
             exit: Exit::Done,
         }
     }
@@ -106,7 +113,7 @@ impl Summary {
 
     /// Notes what ended the run before its end.
     pub fn end(&mut self, exit: Exit, error: String) {
-        let done = self.files.uploaded + self.files.skipped > 0;
+        let done = self.files.uploaded + self.files.skipped + self.manifests > 0;
         self.outcome = match exit {
             Exit::Interrupted => Outcome::Interrupted,
             _ if done => Outcome::Partial,
@@ -143,7 +150,12 @@ impl Document for Summary {
                 writeln!(out, "{file} -> s3://{bucket}/{key}")?;
             }
             let what = if self.verified.is_some() { "objects would be compared" } else { "files would be uploaded" };
-            writeln!(out, "dry run: {} {what}, nothing was changed", planned.len())?;
+            self.planned_manifests.iter().try_for_each(|key| writeln!(out, "manifest -> s3://{bucket}/{key}"))?;
+            let manifests = match self.planned_manifests.len() {
+                0 => String::new(),
+                count => format!(" and {} put", counted(count)),
+            };
+            writeln!(out, "dry run: {} {what}{manifests}, nothing was changed", planned.len())?;
         } else if let Some(Verified { checked, missing, different }) = &self.verified {
             self.write_head(out, "amp-load --verify")?;
             writeln!(out, "  objects    {checked} checked: {} missing, {} different", missing.len(), different.len())?;
@@ -154,7 +166,10 @@ impl Document for Summary {
         } else if self.exit == Exit::Unusable {
             // Nothing was done, and stderr says why.
         } else if self.outcome == Outcome::Empty {
-            writeln!(out, "nothing to load")?;
+            match self.manifests {
+                0 => writeln!(out, "nothing to load")?,
+                count => writeln!(out, "nothing to load, {} put", counted(count))?,
+            }
         } else {
             let Files { found, uploaded, skipped, failed, deleted } = self.files;
             self.write_head(out, "amp-load")?;
@@ -163,6 +178,9 @@ impl Document for Summary {
                 "  files      {found} found: {uploaded} uploaded, {skipped} skipped, {failed} failed, {deleted} deleted"
             )?;
             writeln!(out, "  uploaded   {}", human_bytes(self.bytes_uploaded))?;
+            if self.manifests > 0 {
+                writeln!(out, "  manifests  {} put", self.manifests)?;
+            }
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
             for Failure { file, error, .. } in &self.failures {
                 let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
@@ -171,6 +189,10 @@ impl Document for Summary {
         }
         Ok(())
     }
+}
+
+fn counted(manifests: usize) -> String {
+    if manifests == 1 { "1 manifest".to_owned() } else { format!("{manifests} manifests") }
 }
 
 #[cfg(test)]
@@ -184,7 +206,7 @@ mod tests {
             text,
             format!(
                 "{{\"program\":\"amp-load\",\"version\":\"{}\",\"outcome\":\"empty\",\"bucket\":\"lake\",\"files\":{{\"found\":0,\
-                 \"uploaded\":0,\"skipped\":0,\"failed\":0,\"deleted\":0}},\"bytes_uploaded\":0,\"seconds\":0.0,\"failures\":[],\"retries\":0}}",
+                 \"uploaded\":0,\"skipped\":0,\"failed\":0,\"deleted\":0}},\"bytes_uploaded\":0,\"seconds\":0.0,\"failures\":[],\"retries\":0,\"manifests\":0}}",
                 env!("CARGO_PKG_VERSION")
             )
         );

@@ -16,6 +16,7 @@ pub struct Tally(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     files: Files,
+    manifests: usize,
     bytes: u64,
     failures: Vec<Failure>,
     /// Failures that will not pass by themselves.
@@ -59,10 +60,7 @@ impl Tally {
         self.with(|counts| {
             counts.note(planned, error);
             counts.files.failed += 1;
-            let transient = matches!(verdict, Some(Verdict::Transient { .. }));
-            counts.lasting |= !transient;
-            counts.in_vain = if transient { counts.in_vain + 1 } else { 0 };
-            counts.refused |= verdict == Some(&Verdict::Refused);
+            counts.judge(verdict);
         });
     }
 
@@ -76,6 +74,28 @@ impl Tally {
         });
     }
 
+    /// A manifest was put and noted.
+    pub fn put(&self) {
+        self.with(|counts| {
+            counts.in_vain = 0;
+            counts.manifests += 1;
+        });
+    }
+
+    /// A manifest was not put; without one, several were not. `verdict`: what that means for the others.
+    pub fn unput(&self, planned: Option<&Planned>, error: &str, verdict: &Verdict) {
+        self.with(|counts| {
+            match planned {
+                Some(planned) => counts.note(planned, error),
+                None => {
+                    tracing::error!("{error}");
+                    counts.failures.push(Failure { file: None, key: None, error: error.to_owned() });
+                }
+            }
+            counts.judge(Some(verdict));
+        });
+    }
+
     /// How many files in a row used all their retries up.
     pub fn in_vain(&self) -> usize {
         self.with(|counts| counts.in_vain)
@@ -86,13 +106,14 @@ impl Tally {
         self.with(|counts| {
             let found = summary.files.found;
             summary.files = Files { found, ..counts.files };
-            summary.bytes_uploaded = counts.bytes;
+            (summary.bytes_uploaded, summary.manifests) = (counts.bytes, counts.manifests);
             summary.failures.append(&mut counts.failures);
-            let achieved = counts.files.uploaded + counts.files.skipped > 0;
+            let achieved = counts.files.uploaded + counts.files.skipped + counts.manifests > 0;
             let fine = summary.failures.is_empty();
             (summary.outcome, summary.exit) = match (interrupted, fine, achieved) {
                 _ if counts.refused => (if achieved { Outcome::Partial } else { Outcome::Failed }, Exit::Refused),
                 (true, ..) => (Outcome::Interrupted, Exit::Interrupted),
+                (_, true, _) if found == 0 => (Outcome::Empty, Exit::Done),
                 (_, true, _) => (Outcome::Complete, Exit::Done),
                 (_, _, true) => (Outcome::Partial, Exit::Incomplete),
                 _ if counts.lasting => (Outcome::Failed, Exit::Incomplete),
@@ -103,6 +124,13 @@ impl Tally {
 }
 
 impl Counts {
+    fn judge(&mut self, verdict: Option<&Verdict>) {
+        let transient = matches!(verdict, Some(Verdict::Transient { .. }));
+        self.lasting |= !transient;
+        self.in_vain = if transient { self.in_vain + 1 } else { 0 };
+        self.refused |= verdict == Some(&Verdict::Refused);
+    }
+
     fn note(&mut self, planned: &Planned, error: &str) {
         let Planned { file, key } = planned;
         tracing::error!("{file}: {error}");

@@ -13,6 +13,25 @@ use crate::error::End;
 use crate::store::{S3Store, StoreError, Tries, Trouble};
 use crate::summary::{Failure, Summary, Verified};
 
+/// An object that was loaded.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// Its record.
+    pub(crate) load: LoadRecord,
+    is_manifest: bool,
+}
+
+impl Recorded {
+    /// How it is put back.
+    fn remedy(&self) -> &'static str {
+        if self.is_manifest {
+            "remove the lines of that key from .amp/manifests.jsonl, then `amp-load --manifest-prefix` puts it back"
+        } else {
+            "`amp-extract --force --date` with the day in its name, then `amp-load`, puts it back"
+        }
+    }
+}
+
 /// What became of one object.
 enum Finding {
     Same(Proof),
@@ -26,7 +45,7 @@ enum Finding {
 /// # Errors
 /// When AWS refuses.
 pub(crate) async fn verify(
-    records: Vec<LoadRecord>,
+    records: Vec<Recorded>,
     concurrency: usize,
     session: &Session,
     store: S3Store,
@@ -37,7 +56,7 @@ pub(crate) async fn verify(
     let mut verified = Verified::default();
     let mut transient = true;
     let (mut by_size, mut denied) = (0usize, 0usize);
-    let mut tasks: JoinSet<(LoadRecord, Finding)> = JoinSet::new();
+    let mut tasks: JoinSet<(Recorded, Finding)> = JoinSet::new();
     let mut records = records.into_iter();
     loop {
         while tasks.len() < concurrency
@@ -46,13 +65,13 @@ pub(crate) async fn verify(
         {
             let (store, tries) = (Arc::clone(&store), Arc::clone(tries));
             tasks.spawn(async move {
-                let finding = look(&store, &tries, &record).await;
+                let finding = look(&store, &tries, &record.load).await;
                 (record, finding)
             });
         }
         let Some(joined) = tasks.join_next().await else { break };
         let (record, finding) = joined.map_err(|error| End::unusable(format!("internal error: {error}")))?;
-        let url = store.url(&record.key);
+        let url = store.url(&record.load.key);
         verified.checked += 1;
         let error = match finding {
             Finding::Same(proof) => {
@@ -61,13 +80,11 @@ pub(crate) async fn verify(
                 continue;
             }
             Finding::Missing => {
-                verified.missing.push(record.key.clone());
-                format!(
-                    "{url} is missing; `amp-extract --force --date` with the day in its name, then `amp-load`, puts it back"
-                )
+                verified.missing.push(record.load.key.clone());
+                format!("{url} is missing; {}", record.remedy())
             }
             Finding::Different(mismatch) => {
-                verified.different.push(record.key.clone());
+                verified.different.push(record.load.key.clone());
                 format!("{url} is not what was loaded: {mismatch}")
             }
             Finding::Unknown(error) => match error.verdict() {
@@ -88,7 +105,7 @@ pub(crate) async fn verify(
             },
         };
         tracing::error!("{error}");
-        summary.failures.push(Failure { file: Some(record.file), key: Some(record.key), error });
+        summary.failures.push(Failure { file: Some(record.load.file), key: Some(record.load.key), error });
     }
     if by_size > 0 {
         tracing::warn!("the server told no checksum of {by_size} objects: they were compared by size alone");
@@ -110,15 +127,23 @@ pub(crate) async fn verify(
     Ok(())
 }
 
-/// The loads to compare: of the last `days` days, among those that `here` takes.
+/// The loads to compare: those of the bucket of the last `days` days, `manifests` behind the files.
 ///
 /// # Errors
 /// When the records cannot be read.
-pub(crate) fn recorded(ledger: &Ledger, bucket: &str, days: u32, session: &Session) -> Result<Vec<LoadRecord>, End> {
+pub(crate) fn recorded(
+    ledger: &Ledger,
+    manifests: impl Iterator<Item = LoadRecord>,
+    bucket: &str,
+    days: u32,
+    session: &Session,
+) -> Result<Vec<Recorded>, End> {
     let since = session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
     // Whatever the endpoint was called then: one server may have several names.
     let wanted = |record: &LoadRecord| record.bucket == bucket && since.is_none_or(|since| record.at >= since);
-    let (records, damaged) = ledger.loads(wanted).map_err(End::unusable)?;
+    let (files, damaged) = ledger.loads(wanted).map_err(End::unusable)?;
+    let manifests = manifests.filter(wanted).map(|load| Recorded { load, is_manifest: true });
+    let records = files.into_iter().map(|load| Recorded { load, is_manifest: false }).chain(manifests).collect();
     if damaged > 0 {
         tracing::warn!("{damaged} damaged lines of the load records were passed over: their objects are not compared");
     }

@@ -15,6 +15,7 @@ mod exists;
 mod faults;
 mod keys;
 mod local;
+mod manifests;
 mod multipart;
 mod signals;
 mod starting;

@@ -46,11 +46,7 @@ impl S3Store {
             loader = loader.credentials_provider(credentials);
         }
         let shared = loader.load().await;
-        let refused = |answer: String, advice: &str| StoreError {
-            operation: "settings",
-            target: format!("for bucket {}", place.bucket),
-            trouble: Trouble::Refused { answer, advice: advice.into() },
-        };
+        let refused = |answer, advice| refused(place, answer, advice);
         let keyless = "set AWS_ACCESS_KEY and AWS_SECRET_KEY, or AWS_PROFILE, or run where a role is attached";
         let Some(credentials) = shared.credentials_provider() else {
             return Err(refused("no AWS credentials are configured".into(), keyless));
@@ -59,12 +55,7 @@ impl S3Store {
         let found = found.map_err(|error| refused(answer::no_credentials(&error), keyless))?;
         let secrets = [Some(found.secret_access_key()), found.session_token(), Some(found.access_key_id())];
         let secrets = secrets.into_iter().flatten().map(|secret| Secret::new(secret.to_owned())).collect();
-        let endpoint = match (&place.endpoint, shared.endpoint_url().filter(|url| !url.is_empty())) {
-            (None, Some(profile)) => Some(parse_endpoint(profile, place.allow_http).map_err(|error| {
-                refused(format!("the AWS profile's endpoint_url: {error}"), "change it, or give --endpoint-url")
-            })?),
-            (given, _) => given.clone(),
-        };
+        let endpoint = endpoint_of(place, shared.endpoint_url())?;
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
@@ -95,8 +86,44 @@ impl S3Store {
     /// The endpoint as records name it: `None` for Amazon's own.
     #[must_use]
     pub fn foreign_endpoint(&self) -> Option<String> {
-        self.endpoint.as_ref().filter(|url| !is_amazons(url)).map(|url| url.as_str().trim_end_matches('/').to_owned())
+        as_recorded(self.endpoint.as_ref())
     }
+
+    /// The same, of a place that is not connected to; asks no network and needs no credentials.
+    ///
+    /// # Errors
+    /// When the profile's endpoint is none.
+    pub async fn foreign_endpoint_of(place: &Place) -> Result<Option<String>, StoreError> {
+        if place.endpoint.is_some() {
+            return Ok(as_recorded(place.endpoint.as_ref()));
+        }
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client(false));
+        let shared = loader.region(Region::from_static("us-east-1")).no_credentials().load().await;
+        Ok(as_recorded(endpoint_of(place, shared.endpoint_url())?.as_ref()))
+    }
+}
+
+fn refused(place: &Place, answer: String, advice: &str) -> StoreError {
+    StoreError {
+        operation: "settings",
+        target: format!("for bucket {}", place.bucket),
+        trouble: Trouble::Refused { answer, advice: advice.into() },
+    }
+}
+
+/// The endpoint of `place`, where it names none the profile's.
+fn endpoint_of(place: &Place, profile: Option<&str>) -> Result<Option<Url>, StoreError> {
+    match (&place.endpoint, profile.filter(|url| !url.is_empty())) {
+        (None, Some(profile)) => parse_endpoint(profile, place.allow_http).map(Some).map_err(|error| {
+            let answer = format!("the AWS profile's endpoint_url: {error}");
+            refused(place, answer, "change it, or give --endpoint-url")
+        }),
+        (given, _) => Ok(given.clone()),
+    }
+}
+
+fn as_recorded(endpoint: Option<&Url>) -> Option<String> {
+    endpoint.filter(|url| !is_amazons(url)).map(|url| url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn http_client(loopback: bool) -> SharedHttpClient {

@@ -1,0 +1,205 @@
+//! Finds out which manifests are due.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use amp_core::checksum::{Digest, Digester};
+use amp_core::disk::DiskError;
+use amp_core::ledger::{KnownHours, Ledger, LoadRecord, Marks, Partition};
+use amp_core::receipt::{Algorithm, Checksum, Proof};
+use amp_core::stage::Staging;
+use chrono::{NaiveDate, Utc};
+
+use super::journal::{Journal, Line};
+use super::prefix::{ManifestPrefix, name};
+use super::{Destination, Loads, NotYet, WholeDay};
+use crate::plan::Planned;
+
+/// The manifests of a run.
+pub(crate) struct Manifests {
+    pub(super) ledger: Ledger,
+    pub(super) journal: Journal,
+    pub(super) prefix: ManifestPrefix,
+    to: Destination,
+    /// Files without a day in their name that were loaded under a manifest's key, by that key; read once.
+    undated: Mutex<Option<Arc<HashMap<String, String>>>>,
+}
+
+/// What is to be done about the manifest of a day.
+enum Outlook {
+    /// Nothing: it is in the bucket, and nothing happened to its day.
+    Current,
+    /// Nothing: something happened to its day, but the manifest is the same.
+    Unchanged(Line),
+    /// Nothing yet.
+    NotYet(NotYet),
+    /// It is to be put.
+    Due(Due),
+    /// It must not be put.
+    Taken(KeyTaken),
+}
+
+/// A manifest that is to be put.
+pub(super) struct Due {
+    pub(super) planned: Planned,
+    pub(super) content: Vec<u8>,
+    pub(super) digest: Digest,
+    pub(super) marks: Option<Marks>,
+}
+
+/// A manifest would take the place of data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{key}` is the key of a manifest and of the data file `{file}`; use another --manifest-prefix, such as `_manifests/`"
+)]
+pub(crate) struct KeyTaken {
+    pub(crate) key: String,
+    pub(crate) file: String,
+}
+
+impl Manifests {
+    /// Those below `prefix`, by the ledger and the journal of `staging`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
+        let (ledger, journal) = (Ledger::of(staging), Journal::open(staging)?);
+        Ok(Self { ledger, journal, prefix, to, undated: Mutex::default() })
+    }
+
+    /// Whether a manifest is due as the ledger stands. Says of each day why not, if none is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn is_any_due(&self) -> Result<bool, DiskError> {
+        let mut waiting = Vec::new();
+        for day in self.ledger.days()? {
+            match self.look(day, &[])? {
+                Outlook::Current => {}
+                Outlook::Unchanged(line) => self.journal.note(line)?,
+                Outlook::NotYet(why) => waiting.push((day, why)),
+                Outlook::Due(_) | Outlook::Taken(_) => return Ok(true),
+            }
+        }
+        waiting.iter().for_each(|(day, why)| tell_waiting(*day, why));
+        Ok(false)
+    }
+
+    /// The keys of the manifests that would be put once `planned` is loaded, as far as the ledger tells what those files hold.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn expected(&self, planned: &[Planned], staging: &Staging) -> Result<Vec<String>, DiskError> {
+        let mut known: HashMap<Partition, KnownHours> = HashMap::new();
+        let mut loads = Vec::new();
+        for Planned { file, key } in planned {
+            let partition = Partition::of_file(file);
+            let known = match known.entry(partition) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.ledger.hours(partition)?),
+            };
+            let Some(staged) = staging.staged(file)? else { continue };
+            let untouched = known.digests(file).iter().find(|record| staged.is_untouched(record));
+            loads.extend(untouched.map(|record| self.load_of(file, key, record.digest)));
+        }
+        let mut keys = Vec::new();
+        for day in self.ledger.days()? {
+            match self.look(day, &loads)? {
+                Outlook::Due(due) => keys.push(due.planned.key),
+                Outlook::Taken(taken) => tracing::warn!("{day}: {taken}"),
+                Outlook::NotYet(why) => tell_waiting(day, &why),
+                Outlook::Current | Outlook::Unchanged(_) => {}
+            }
+        }
+        Ok(keys)
+    }
+
+    pub(super) fn load_of(&self, file: &str, key: &str, digest: Digest) -> LoadRecord {
+        LoadRecord {
+            at: Utc::now(),
+            file: file.to_owned(),
+            digest,
+            bucket: self.to.bucket.clone(),
+            key: key.to_owned(),
+            endpoint: self.to.endpoint.clone(),
+            checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: digest.crc64nvme.to_string() },
+            proof: Proof::Checksum,
+            in_place_of: Vec::new(),
+        }
+    }
+
+    /// What is to be done about a day, if `loads` are added to what the ledger has.
+    ///
+    /// amp-extract may be at work on the day. Nobody but this run loads, for it holds the lock, and its own uploads are over: until it ends,
+    /// the bucket holds what the load records say. amp-extract notes `asked` before it fetches an hour again and `fetched`, with the
+    /// digests of the new files, after they have their names. Read before `asked`, the hours name files that are in the bucket as listed,
+    /// whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after `fetched`, the new
+    /// digests are none that was loaded. So no manifest names a file that is not in the bucket. The marks are taken first: a line that
+    /// is added while the rest is read makes the next run look again.
+    fn look(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<Outlook, DiskError> {
+        let (partition, key) = (Partition::Day(day), self.prefix.key(day));
+        let marks = self.ledger.marks(partition)?;
+        if self.journal.is_current(&self.to, &key, marks) {
+            return Ok(Outlook::Current);
+        }
+        let whole = match WholeDay::of(day, &self.ledger.hours(partition)?) {
+            Ok(whole) => whole,
+            Err(why) => return Ok(Outlook::NotYet(why)),
+        };
+        let partitions: BTreeSet<Partition> = whole.partitions().chain([partition]).collect();
+        let mut known = Loads::default();
+        for partition in &partitions {
+            self.ledger.load_records(*partition)?.into_iter().for_each(|record| known.add(record));
+        }
+        loads.iter().for_each(|record| known.add(record.clone()));
+        let manifest = match whole.manifest(&known, &self.to) {
+            Ok(manifest) => manifest,
+            Err(why) => return Ok(Outlook::NotYet(why)),
+        };
+        let undated = self.undated()?;
+        if let Some(file) = known.writer_of(&self.to, &key).or_else(|| undated.get(&key).map(String::as_str)) {
+            return Ok(Outlook::Taken(KeyTaken { file: file.to_owned(), key }));
+        }
+        let mut content = serde_json::to_vec(&manifest).unwrap_or_default();
+        content.push(b'\n');
+        let mut digester = Digester::default();
+        digester.update(&content);
+        let digest = digester.digest();
+        // What rests on other days' ledgers too is looked at in every run.
+        let marks = (partitions.len() == 1).then_some(marks);
+        Ok(match self.journal.same(&self.to, &key, digest) {
+            Some(line) if line.marks == marks => Outlook::Current,
+            Some(line) => Outlook::Unchanged(Line { marks, ..line }),
+            None => Outlook::Due(Due { planned: Planned { file: name(day), key }, content, digest, marks }),
+        })
+    }
+
+    fn undated(&self) -> Result<Arc<HashMap<String, String>>, DiskError> {
+        let mut undated = self.undated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(undated) = &*undated {
+            return Ok(Arc::clone(undated));
+        }
+        let records = self.ledger.load_records(Partition::Undated)?.into_iter();
+        let ours = records.filter(|record| self.to.has(record) && self.prefix.takes(&record.key));
+        let read = Arc::new(ours.map(|record| (record.key, record.file)).collect());
+        *undated = Some(Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// The manifest of `day` if it is to be put. Blocks on the disk.
+    pub(super) fn due(&self, day: NaiveDate) -> Result<Option<Due>, String> {
+        match self.look(day, &[]).map_err(|error| error.to_string())? {
+            Outlook::Due(due) => return Ok(Some(due)),
+            Outlook::Taken(taken) => return Err(taken.to_string()),
+            Outlook::Unchanged(line) => self.journal.note(line).map_err(|error| error.to_string())?,
+            Outlook::NotYet(why) => tell_waiting(day, &why),
+            Outlook::Current => {}
+        }
+        Ok(None)
+    }
+}
+
+fn tell_waiting(day: NaiveDate, why: &NotYet) {
+    tracing::info!("{day}: no manifest yet: {why}");
+}

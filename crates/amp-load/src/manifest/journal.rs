@@ -1,0 +1,75 @@
+//! The journal of manifests, `.amp/manifests.jsonl`: what was put where, and how far the ledger had come.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use amp_core::checksum::Digest;
+use amp_core::disk::DiskError;
+use amp_core::ledger::{LoadRecord, Marks, append, read};
+use amp_core::stage::Staging;
+use serde::{Deserialize, Serialize};
+
+use super::loads::{Destination, Object, object};
+
+/// A line of the journal: S3 confirmed this manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// When, where and what.
+    #[serde(flatten)]
+    pub(super) load: LoadRecord,
+    /// How far the ledger of its day had come when it was made; none where it rests on other days' ledgers too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) marks: Option<Marks>,
+}
+
+/// The journal. Lines are added by the holder of amp-load's lock alone.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    newest: Mutex<BTreeMap<Object, Line>>,
+}
+
+impl Journal {
+    /// Reads the journal of `staging`.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error: its manifest is put again.
+    pub(crate) fn open(staging: &Staging) -> Result<Self, DiskError> {
+        let path = staging.state_dir().join("manifests.jsonl");
+        let mut newest = BTreeMap::new();
+        read(&path, |line: Line| drop(newest.insert(object(&line.load), line)))?;
+        Ok(Self { path, newest: Mutex::new(newest) })
+    }
+
+    /// The newest record of each manifest.
+    pub(crate) fn records(self) -> impl Iterator<Item = LoadRecord> {
+        self.newest.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().map(|line| line.load)
+    }
+
+    fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&Line) -> T) -> Option<T> {
+        let object = (to.bucket.clone(), to.endpoint.clone(), key.to_owned());
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&object).map(ask)
+    }
+
+    /// Whether the manifest of that key was made when the ledger had come exactly so far.
+    pub(super) fn is_current(&self, to: &Destination, key: &str, marks: Marks) -> bool {
+        self.with(to, key, |line| line.marks == Some(marks)).unwrap_or(false)
+    }
+
+    /// The line of the manifest of that key if it has exactly that content.
+    pub(super) fn same(&self, to: &Destination, key: &str, content: Digest) -> Option<Line> {
+        self.with(to, key, |line| (line.load.digest == content).then(|| line.clone())).flatten()
+    }
+
+    /// Adds a line and waits until it is on disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn note(&self, line: Line) -> Result<(), DiskError> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        append(&self.path, std::slice::from_ref(&line))?;
+        newest.insert(object(&line.load), line);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Which objects hold what, by the load records.
+
+use std::collections::HashMap;
+
+use amp_core::ledger::LoadRecord;
+
+use crate::key::KeyTemplate;
+
+/// Bucket, endpoint and key.
+pub(super) type Object = (String, Option<String>, String);
+
+/// Where a run loads to.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The bucket.
+    pub bucket: String,
+    /// The endpoint as records name it.
+    pub endpoint: Option<String>,
+    /// The keys of files.
+    pub keys: KeyTemplate,
+}
+
+impl Destination {
+    /// Whether that object lies in this run's bucket.
+    #[must_use]
+    pub fn has(&self, load: &LoadRecord) -> bool {
+        load.bucket == self.bucket && load.endpoint == self.endpoint
+    }
+}
+
+pub(super) fn place(load: &LoadRecord) -> String {
+    let at = load.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
+    format!("s3://{}/{}{at}", load.bucket, load.key)
+}
+
+/// The loads of some partitions, added in the order of their records.
+#[derive(Debug, Default)]
+pub struct Loads {
+    newest: HashMap<String, LoadRecord>,
+    writers: HashMap<Object, String>,
+}
+
+impl Loads {
+    /// Adds a record.
+    pub fn add(&mut self, record: LoadRecord) {
+        self.writers.insert(object(&record), record.file.clone());
+        self.newest.insert(record.file.clone(), record);
+    }
+
+    /// The newest load of a file, wherever it went.
+    pub(super) fn newest(&self, file: &str) -> Option<&LoadRecord> {
+        self.newest.get(file)
+    }
+
+    /// Which file the object of that load was last written from.
+    pub(super) fn last_writer(&self, load: &LoadRecord) -> Option<&str> {
+        self.writers.get(&object(load)).map(String::as_str)
+    }
+
+    /// Which file was loaded as the object of that key.
+    pub(super) fn writer_of(&self, to: &Destination, key: &str) -> Option<&str> {
+        self.writers.get(&(to.bucket.clone(), to.endpoint.clone(), key.to_owned())).map(String::as_str)
+    }
+}
+
+pub(super) fn object(load: &LoadRecord) -> Object {
+    (load.bucket.clone(), load.endpoint.clone(), load.key.clone())
+}

@@ -1,0 +1,207 @@
+//! A day's manifest: when a day is whole, and what is then said of it. The rest is beside it: `prefix` names the keys, `loads` finds
+//! load records, `journal` keeps what was put, `due` finds what is to be put and `put` puts it.
+
+mod due;
+mod journal;
+mod loads;
+mod prefix;
+mod put;
+
+use std::collections::BTreeMap;
+
+use amp_core::checksum::Crc64;
+use amp_core::hour::Hour;
+use amp_core::ledger::{FileRecord, HourState, KnownHours, Partition, Source};
+use amp_core::window::HourWindow;
+use chrono::NaiveDate;
+use serde::Serialize;
+
+pub(crate) use due::{KeyTaken, Manifests};
+pub(crate) use journal::Journal;
+pub use loads::{Destination, Loads};
+pub use prefix::{BadPrefix, ManifestPrefix};
+
+/// Raised when a field changes its meaning; new fields may come at any time.
+const VERSION: u32 = 1;
+
+/// What is said of a whole day. It depends on nothing but the day's data and where they are: the same data make the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    version: u32,
+    date: NaiveDate,
+    bucket: String,
+    /// All 24, in order.
+    hours: Vec<ManifestHour>,
+    /// In the order of keys.
+    files: Vec<ManifestFile>,
+    totals: Totals,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ManifestHour {
+    hour: Hour,
+    /// Whether any file of the day holds events of it.
+    data: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ManifestFile {
+    key: String,
+    bytes: u64,
+    /// How many events; unknown where the file changed since it was unpacked and was accepted.
+    lines: Option<u64>,
+    crc64nvme: Crc64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Totals {
+    files: usize,
+    bytes: u64,
+    /// Unknown where those of a file are.
+    lines: Option<u64>,
+    hours_with_data: usize,
+    hours_without_data: usize,
+}
+
+/// Why a day has no manifest yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotYet {
+    /// Its ledger names no hour.
+    #[error("no run has asked for any of its hours")]
+    Unknown,
+    /// An hour is not done.
+    #[error("hour {hour} of source {}: {why}", .source_id.as_str())]
+    Hour {
+        /// Which one.
+        hour: Hour,
+        /// Whose.
+        source_id: Source,
+        /// What became of it.
+        why: String,
+    },
+    /// A file of the newest fetch is not what was loaded, or was not loaded at all.
+    #[error("{0} is not loaded yet")]
+    Unloaded(String),
+    /// A file is being replaced.
+    #[error("{0} is being replaced by amp-extract")]
+    Replaced(String),
+    /// A file was last loaded to another place than this run's.
+    #[error("{file} was last loaded to {place}, which is not where this run loads it")]
+    Elsewhere {
+        /// The file.
+        file: String,
+        /// Bucket and key, and the endpoint where it is not Amazon's.
+        place: String,
+    },
+    /// Another file has its key.
+    #[error("the object of {file} was overwritten by {by}")]
+    Overwritten {
+        /// The file.
+        file: String,
+        /// The other.
+        by: String,
+    },
+}
+
+/// A day of which all hours are done, with the files that its newest fetches brought.
+#[derive(Debug)]
+pub struct WholeDay {
+    date: NaiveDate,
+    hours: Vec<ManifestHour>,
+    files: BTreeMap<String, FileRecord>,
+}
+
+impl WholeDay {
+    /// The day `date` by its part of the ledger. It is whole when each source that delivered files for it has all of its hours done, or,
+    /// where none delivered any, when one source has.
+    ///
+    /// A damaged line does not make a day whole by mistake: what is asked for is noted before it is fetched, so an hour whose `fetched` was
+    /// lost stands as asked for and unanswered.
+    ///
+    /// # Errors
+    /// What the day lacks.
+    pub fn of(date: NaiveDate, known: &KnownHours) -> Result<Self, NotYet> {
+        let hours: Vec<Hour> = HourWindow::day(date).hours().collect();
+        let mut sources: BTreeMap<&Source, bool> = BTreeMap::new();
+        for (source, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(source, _)| (source, *hour)))
+        {
+            *sources.entry(source).or_default() |= !known.last_got(hour, source).is_empty();
+        }
+        let fetches =
+            |source: &Source| hours.iter().map(|hour| done(known, *hour, source)).collect::<Result<Vec<_>, _>>();
+        let mut delivering =
+            sources.iter().filter(|(_, delivered)| **delivered).map(|(source, _)| fetches(source)).peekable();
+        let fetched = if delivering.peek().is_some() {
+            delivering.collect::<Result<Vec<_>, _>>()?
+        } else {
+            let mut others = sources.keys().map(|source| fetches(source));
+            let first = others.next().unwrap_or(Err(NotYet::Unknown));
+            vec![first.or_else(|lacking| others.find_map(Result::ok).ok_or(lacking))?]
+        };
+        let mut day = Self { date, hours: Vec::new(), files: BTreeMap::new() };
+        for (index, hour) in hours.iter().enumerate() {
+            let files = || fetched.iter().flat_map(|hours| hours[index]);
+            day.hours.push(ManifestHour { hour: *hour, data: files().next().is_some() });
+            for file in files() {
+                // Of two sources that deliver a file of that name, the one that published last has it; while one publishes, none has.
+                let [newest] = known.digests(&file.name) else { return Err(NotYet::Replaced(file.name.clone())) };
+                day.files.insert(newest.name.clone(), newest.clone());
+            }
+        }
+        Ok(day)
+    }
+
+    /// Where the load records of its files are to be found: a file may carry another day in its name, or none.
+    pub fn partitions(&self) -> impl Iterator<Item = Partition> {
+        self.files.keys().map(|name| Partition::of_file(name))
+    }
+
+    /// What is said of the day, if every file of it is confirmed where this run loads it.
+    ///
+    /// # Errors
+    /// Which file is not.
+    pub fn manifest(&self, loads: &Loads, to: &Destination) -> Result<Manifest, NotYet> {
+        let mut files = Vec::with_capacity(self.files.len());
+        for (name, record) in &self.files {
+            let load = loads.newest(name).ok_or_else(|| NotYet::Unloaded(name.clone()))?;
+            let same = load.digest == record.digest;
+            if !same && !load.in_place_of.contains(&record.digest) {
+                return Err(NotYet::Unloaded(name.clone()));
+            }
+            if !to.has(load) || to.keys.key(name).ok().as_ref() != Some(&load.key) {
+                return Err(NotYet::Elsewhere { file: name.clone(), place: loads::place(load) });
+            }
+            if let Some(by) = loads.last_writer(load).filter(|by| by != name) {
+                return Err(NotYet::Overwritten { file: name.clone(), by: by.to_owned() });
+            }
+            let (bytes, crc64nvme) = (load.digest.bytes, load.digest.crc64nvme);
+            files.push(ManifestFile { key: load.key.clone(), bytes, lines: same.then_some(record.lines), crc64nvme });
+        }
+        files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let with_data = self.hours.iter().filter(|hour| hour.data).count();
+        let totals = Totals {
+            files: files.len(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            lines: files.iter().map(|file| file.lines).sum(),
+            hours_with_data: with_data,
+            hours_without_data: self.hours.len() - with_data,
+        };
+        let (bucket, hours) = (to.bucket.clone(), self.hours.clone());
+        Ok(Manifest { version: VERSION, date: self.date, bucket, hours, files, totals })
+    }
+}
+
+/// The files of an hour that is done.
+fn done<'a>(known: &'a KnownHours, hour: Hour, source: &Source) -> Result<&'a [FileRecord], NotYet> {
+    let why = match known.state(hour, source) {
+        HourState::Fetched { settled: true, files } => return Ok(files),
+        HourState::Fetched { settled: false, .. } => "it was fetched before it was settled".to_owned(),
+        HourState::NeverAsked => "no run has asked for it".to_owned(),
+        HourState::Unanswered => "it was asked for and is not there yet".to_owned(),
+        HourState::Failed(error) => format!("it failed: {error}"),
+    };
+    Err(NotYet::Hour { hour, source_id: source.clone(), why })
+}
+
+#[cfg(test)]
+mod tests;
