@@ -187,6 +187,7 @@ fn try_perform(state: &State, exchange: &mut Exchange<'_>, call: &Call) -> Resul
     }
     let signer = lock(&state.signer).clone();
     let signed = Signed::check(&exchange.head, &signer)?;
+    bucket::owned_as_expected(state, &exchange.head)?;
     let denied = || Failure::from(S3Error::new(403, "AccessDenied", "Access Denied"));
     match call.op {
         S3Op::HeadBucket | S3Op::ListObjectsV2 | S3Op::ListMultipartUploads if state.quirks.list_denied => {

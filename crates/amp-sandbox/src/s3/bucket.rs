@@ -10,7 +10,7 @@ use super::sigv4::Signed;
 use super::state::{State, lock};
 use super::store::url_encoded;
 use super::xml::{document, tag};
-use crate::http::Exchange;
+use crate::http::{Exchange, Head};
 
 pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
@@ -19,6 +19,18 @@ pub(super) fn head(state: &State, exchange: &mut Exchange<'_>, call: &Call, sign
     state.bucket(&call.bucket, |_| ())?;
     let region = lock(&state.signer).region.clone();
     Ok(Reply::ok(vec![("x-amz-bucket-region".into(), region)], Vec::new()))
+}
+
+/// Refuses a call that expects the bucket to be another account's.
+pub(super) fn owned_as_expected(state: &State, head: &Head) -> Result<(), S3Error> {
+    match head.header("x-amz-expected-bucket-owner") {
+        Some(owner) if owner.len() != 12 || !owner.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let message = "The value of the expected bucket owner parameter must be an AWS account ID.";
+            Err(S3Error::new(400, "InvalidBucketOwnerAWSAccountID", message))
+        }
+        Some(owner) if owner != state.owner => Err(S3Error::new(403, "AccessDenied", "Access Denied")),
+        _ => Ok(()),
+    }
 }
 
 /// A number in the query, at most 1000.

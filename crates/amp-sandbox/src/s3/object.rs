@@ -13,7 +13,7 @@ use super::receive::{etag, receive};
 use super::sigv4::Signed;
 use super::state::{Bucket, State};
 use super::store::{Description, Object};
-use crate::http::{Exchange, Head};
+use crate::http::{Exchange, Head, query_pairs};
 
 const STORAGE_CLASSES: [&str; 8] = [
     "STANDARD",
@@ -25,6 +25,45 @@ const STORAGE_CLASSES: [&str; 8] = [
     "DEEP_ARCHIVE",
     "GLACIER_IR",
 ];
+
+const CANNED_ACLS: [&str; 7] = [
+    "private",
+    "public-read",
+    "public-read-write",
+    "aws-exec-read",
+    "authenticated-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+];
+
+/// Tags as S3 takes them in a header: pairs of a query, ten at most, each once, of a length and of characters that are allowed.
+fn tags_fit(tags: &str) -> Result<(), S3Error> {
+    let bad = |message: &str| S3Error::new(400, "InvalidArgument", message);
+    let malformed = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.";
+    let pairs = query_pairs(&tags.replace('+', "%20")).ok_or_else(|| bad(malformed))?;
+    let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%+=&*".contains(&byte);
+    let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if !tags.bytes().all(encoded) || names.len() != pairs.len() {
+        return Err(bad(malformed));
+    }
+    if pairs.len() > 10 {
+        return Err(S3Error::new(400, "BadRequest", "Object tags cannot be greater than 10"));
+    }
+    let allowed = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c));
+    let fits = |(name, value): &(String, String)| {
+        (1..=128).contains(&name.chars().count())
+            && value.chars().count() <= 256
+            && !name.to_ascii_lowercase().starts_with("aws:")
+            && allowed(name)
+            && allowed(value)
+    };
+    if !pairs.iter().all(fits) {
+        return Err(S3Error::new(400, "InvalidTag", "The TagKey or TagValue you have provided is invalid"));
+    }
+    Ok(())
+}
 
 impl Description {
     /// From the headers of PutObject or CreateMultipartUpload.
@@ -40,6 +79,7 @@ impl Description {
             sse: header("x-amz-server-side-encryption"),
             kms_key_id: header("x-amz-server-side-encryption-aws-kms-key-id"),
             tags: header("x-amz-tagging"),
+            acl: header("x-amz-acl"),
             metadata: metadata.collect(),
         };
         if description.storage_class.as_ref().is_some_and(|class| !STORAGE_CLASSES.contains(&class.as_str())) {
@@ -49,6 +89,10 @@ impl Description {
             let message = "The Encryption request you specified is not valid. Supported value: AES256/aws:kms.";
             return Err(S3Error::new(400, "InvalidArgument", message));
         }
+        if description.acl.as_ref().is_some_and(|acl| !CANNED_ACLS.contains(&acl.as_str())) {
+            return Err(S3Error::new(400, "InvalidArgument", "The canned ACL you specified is not known"));
+        }
+        description.tags.as_deref().map_or(Ok(()), tags_fit)?;
         Ok(description)
     }
 

@@ -46,12 +46,14 @@ pub struct S3Config {
     pub port: u16,
     /// Objects are files below this folder, `BUCKET/KEY`; without one, below a temporary folder.
     pub root: Option<PathBuf>,
+    /// The account that owns the buckets.
+    pub owner: String,
     /// Differences from S3.
     pub quirks: Quirks,
 }
 
 impl S3Config {
-    /// One bucket in us-east-1, keys `SANDBOXACCESSKEY` and `sandbox/secret+key`, a free port.
+    /// One bucket of account 111122223333 in us-east-1, keys `SANDBOXACCESSKEY` and `sandbox/secret+key`, a free port.
     pub fn new(bucket: &str) -> Self {
         Self {
             access_key: "SANDBOXACCESSKEY".into(),
@@ -60,6 +62,7 @@ impl S3Config {
             region: "us-east-1".into(),
             port: 0,
             root: None,
+            owner: "111122223333".into(),
             quirks: Quirks::default(),
         }
     }
@@ -82,7 +85,7 @@ impl S3Server {
             region: config.region.clone(),
         };
         let disk = Disk::open(config.root.clone())?;
-        let state = Arc::new(State::new(disk, config.quirks, signer, &config.buckets)?);
+        let state = Arc::new(State::new(disk, config.quirks, signer, &config)?);
         let shared = Arc::clone(&state);
         let listener = Listener::start("s3", config.port, move |exchange| super::answer::answer(&shared, exchange))?;
         Ok(Self { listener, state, config })

@@ -12,7 +12,7 @@ use super::call::{Call, S3Op};
 use super::checksum::{Algorithm, Checksum};
 use super::error::S3Error;
 use super::rule::{S3Fault, Scripted};
-use super::server::Quirks;
+use super::server::{Quirks, S3Config};
 use super::sigv4::Signer;
 use super::store::{Description, Disk, Object};
 use crate::http::Head;
@@ -70,6 +70,7 @@ pub(super) struct Part {
 pub(super) struct State {
     pub(super) disk: Disk,
     pub(super) quirks: Quirks,
+    pub(super) owner: String,
     pub(super) signer: Mutex<Signer>,
     pub(super) rules: Mutex<Vec<Scripted>>,
     buckets: Mutex<BTreeMap<String, Bucket>>,
@@ -93,15 +94,16 @@ impl Drop for InFlight<'_> {
 }
 
 impl State {
-    pub(super) fn new(disk: Disk, quirks: Quirks, signer: Signer, buckets: &[String]) -> io::Result<Self> {
+    pub(super) fn new(disk: Disk, quirks: Quirks, signer: Signer, config: &S3Config) -> io::Result<Self> {
         let mut all = BTreeMap::new();
-        for name in buckets {
+        for name in &config.buckets {
             disk.create_bucket(name)?;
             all.insert(name.clone(), Bucket { objects: disk.scan(name)?, ..Bucket::default() });
         }
         Ok(Self {
             disk,
             quirks,
+            owner: config.owner.clone(),
             signer: Mutex::new(signer),
             rules: Mutex::default(),
             buckets: Mutex::new(all),

@@ -25,6 +25,7 @@ pub(super) struct Description {
     pub(super) sse: Option<String>,
     pub(super) kms_key_id: Option<String>,
     pub(super) tags: Option<String>,
+    pub(super) acl: Option<String>,
     pub(super) metadata: Vec<(String, String)>,
 }
 
@@ -67,6 +68,8 @@ pub struct ObjectInfo {
     pub kms_key_id: Option<String>,
     /// `x-amz-tagging` as it was put.
     pub tags: Option<String>,
+    /// `x-amz-acl` as it was put.
+    pub acl: Option<String>,
     /// `x-amz-meta-*` headers, without that prefix.
     pub metadata: Vec<(String, String)>,
     /// Number of parts, if it came in parts.
@@ -78,7 +81,7 @@ pub struct ObjectInfo {
 impl ObjectInfo {
     pub(super) fn of(key: &str, object: &Object) -> Self {
         let checksum = object.checksum.as_ref();
-        let Description { content_type, content_encoding, storage_class, sse, kms_key_id, tags, metadata } =
+        let Description { content_type, content_encoding, storage_class, sse, kms_key_id, tags, acl, metadata } =
             object.description.clone();
         Self {
             key: key.to_owned(),
@@ -93,6 +96,7 @@ impl ObjectInfo {
             sse,
             kms_key_id,
             tags,
+            acl,
             metadata,
             parts: object.parts,
             path: object.path.clone(),

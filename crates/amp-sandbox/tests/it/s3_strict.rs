@@ -163,3 +163,33 @@ fn an_object_survives_the_server_in_its_folder() {
     let second = S3Server::start(config()).unwrap();
     assert_eq!(second.object("lake", "day/file.json").unwrap().checksum, Some(crc64(b"{}\n")));
 }
+
+#[test]
+fn tags_acls_and_owners_are_those_of_s3_or_refused() {
+    let s3 = server();
+    let caller = Caller::of(&s3);
+    let put = |headers: &[(&str, &str)]| caller.call("PUT", "/lake/k", headers, b"x").unwrap();
+    let eleven = (0..11).map(|n| format!("k{n}=v")).collect::<Vec<_>>().join("&");
+    for (tags, code) in [
+        ("a=1&a=2", "InvalidArgument"),
+        ("a=%zz", "InvalidArgument"),
+        ("a=b c", "InvalidArgument"),
+        (eleven.as_str(), "BadRequest"),
+        ("aws:x=1", "InvalidArgument"),
+        ("aws%3Ax=1", "InvalidTag"),
+        ("a=%3C", "InvalidTag"),
+        ("=v", "InvalidTag"),
+    ] {
+        refused(&put(&[("x-amz-tagging", tags)]), 400, code);
+    }
+    refused(&put(&[("x-amz-acl", "everybody")]), 400, "InvalidArgument");
+    refused(&put(&[("x-amz-expected-bucket-owner", "me")]), 400, "InvalidBucketOwnerAWSAccountID");
+    refused(&put(&[("x-amz-expected-bucket-owner", "999999999999")]), 403, "AccessDenied");
+    assert!(s3.object("lake", "k").is_none());
+    let owner = s3.config().owner.clone();
+    let headers =
+        [("x-amz-tagging", "a=b%20c&d="), ("x-amz-acl", "private"), ("x-amz-expected-bucket-owner", owner.as_str())];
+    assert_eq!(put(&headers).status, 200);
+    let object = s3.object("lake", "k").unwrap();
+    assert_eq!((object.tags.as_deref(), object.acl.as_deref()), (Some("a=b%20c&d="), Some("private")));
+}
