@@ -29,6 +29,9 @@ pub struct Args {
     /// S3 endpoint that is not Amazon's [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL", help_heading = "Bucket")]
     pub endpoint_url: Option<String>,
+    /// Account that must own the bucket, 12 digits; every call says so [env: AMP_EXPECTED_BUCKET_OWNER]
+    #[arg(long, value_name = "ID", help_heading = "Bucket")]
+    pub expected_bucket_owner: Option<String>,
     /// Accept an endpoint of plain http that is not on this machine [env: AMP_ALLOW_HTTP=true]
     #[arg(long, help_heading = "Bucket")]
     pub allow_http: bool,
@@ -64,6 +67,12 @@ pub struct Args {
     /// KMS key for --sse aws:kms
     #[arg(long, value_name = "KEY", help_heading = "Uploads")]
     pub sse_kms_key_id: Option<String>,
+    /// Tags of the objects: k=v&k2=v2, percent-encoded [env: AMP_TAGS]
+    #[arg(long, value_name = "TAGS", help_heading = "Uploads")]
+    pub tags: Option<String>,
+    /// Canned ACL of the objects, such as bucket-owner-full-control [env: AMP_ACL]
+    #[arg(long, value_name = "NAME", help_heading = "Uploads")]
+    pub acl: Option<String>,
     /// Keep files that S3 confirmed
     #[arg(long, help_heading = "Uploads")]
     pub keep_local: bool,

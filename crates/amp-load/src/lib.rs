@@ -19,6 +19,7 @@ mod settings;
 pub mod store;
 mod sum;
 mod summary;
+pub mod tags;
 mod tally;
 mod threads;
 pub mod uploads;
@@ -39,7 +40,7 @@ use manifest::{Destination, Journal, KeyTaken, Manifests};
 use plan::Plan;
 use recorder::Recorder;
 pub use settings::{IfExists, Settings};
-use store::{S3Store, Storage, Tries};
+use store::{S3Store, Tries};
 pub use summary::{Failure, Files, Summary, Verified};
 use tally::Tally;
 use uploads::Uploads;
@@ -187,8 +188,7 @@ async fn rehearse(scan: Scan, settings: &Settings, session: &Session, summary: &
 
 /// Connects and makes sure that the bucket is there.
 async fn reach(settings: &Settings, session: &Session, tries: &Tries) -> Result<S3Store, End> {
-    let storage = Storage { class: settings.storage_class.clone(), encryption: settings.encryption.clone() };
-    let connecting = S3Store::connect(&settings.place, storage, session.common.read_timeout);
+    let connecting = S3Store::connect(&settings.place, settings.storage.clone(), session.common.read_timeout);
     let Some(store) = session.stop.unless_requested(connecting).await else {
         return Err(End { exit: amp_cli::Exit::Interrupted, error: "stopped before anything was done".into() });
     };

@@ -1,5 +1,7 @@
 //! What the command line, the environment and `.env` mean together.
 
+mod storage;
+
 use amp_cli::Resolved;
 use amp_core::receipt::Algorithm;
 use amp_core::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
@@ -8,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::args::Args;
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
-use crate::store::{Encryption, Place};
+use crate::store::{Place, Storage};
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
@@ -28,9 +30,7 @@ pub struct Settings {
     /// Files above this size go in parts.
     pub multipart_threshold: u64,
     /// How objects are stored.
-    pub storage_class: Option<String>,
-    /// How objects are encrypted.
-    pub encryption: Option<Encryption>,
+    pub storage: Storage,
     /// Whether confirmed files stay.
     pub keep_local: bool,
     /// Whether files are uploaded that changed since they were unpacked.
@@ -70,6 +70,11 @@ const TEMPLATE: Setting =
     Setting { flag: Some("--key-template"), env: &["AMP_KEY_TEMPLATE"], what: "the key template" };
 const MANIFESTS: Setting =
     Setting { flag: Some("--manifest-prefix"), env: &["AMP_MANIFEST_PREFIX"], what: "the prefix of manifests" };
+const OWNER: Setting = Setting {
+    flag: Some("--expected-bucket-owner"),
+    env: &["AMP_EXPECTED_BUCKET_OWNER"],
+    what: "the account of the bucket",
+};
 const CONCURRENCY: Setting =
     Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
 
@@ -108,7 +113,7 @@ impl Settings {
                 bytes if bytes > LARGEST_PUT => Err("S3 takes at most 5GiB in one part".to_owned()),
                 bytes => Ok(bytes),
             });
-        let encryption = resolve_encryption(args, resolver);
+        let storage = storage::resolve(args, resolver);
         let days = resolver.optional(&flag("--days"), args.days.as_deref(), |text| parse_number(text, 1));
         let settings = Self {
             place: place?,
@@ -118,8 +123,7 @@ impl Settings {
             concurrency: concurrency.unwrap_or(8),
             checksum: checksum.unwrap_or(Algorithm::Crc64nvme),
             multipart_threshold: multipart_threshold.unwrap_or(64 << 20),
-            storage_class: args.storage_class.clone().filter(|class| !class.is_empty()),
-            encryption,
+            storage,
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
             verify_days: args.verify.then_some(days.unwrap_or(30)),
@@ -162,7 +166,11 @@ fn resolve_place(args: &Args, resolver: &mut Resolver) -> Option<Place> {
         })
     });
     let region = resolver.text(&REGION, args.aws_region.as_deref());
-    Some(Place { bucket: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http })
+    let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
+        let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_account { Ok(text.to_owned()) } else { Err(format!("`{text}` is no AWS account; it has 12 digits")) }
+    });
+    Some(Place { bucket: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http, owner })
 }
 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
@@ -170,19 +178,6 @@ fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
     let given = resolver.text(&TEMPLATE, args.key_template.as_deref()).is_some();
     let parse = |text: &str| KeyTemplate::parse(&prefix, text);
     if given { resolver.optional(&TEMPLATE, args.key_template.as_deref(), parse) } else { parse("{file}").ok() }
-}
-
-fn resolve_encryption(args: &Args, resolver: &mut Resolver) -> Option<Encryption> {
-    let key = args.sse_kms_key_id.clone().filter(|key| !key.is_empty());
-    let encryption = resolver.optional(&flag("--sse"), args.sse.as_deref(), |text| match text {
-        "AES256" => Ok(Encryption::Aes256),
-        "aws:kms" => Ok(Encryption::Kms(key.clone())),
-        _ => Err(format!("`{text}` is neither AES256 nor aws:kms")),
-    });
-    if key.is_some() && !matches!(encryption, Some(Encryption::Kms(_))) {
-        resolver.problem("--sse-kms-key-id names a KMS key, which needs --sse aws:kms");
-    }
-    encryption
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use crate::body::BodyFault;
+use crate::tags::Tags;
 
 pub use s3::S3Store;
 pub use tries::Tries;
@@ -29,6 +30,8 @@ pub struct Place {
     pub endpoint: Option<Url>,
     /// Whether an endpoint may be of plain http where it is not on this machine.
     pub allow_http: bool,
+    /// The account that the bucket must be of; every call says so.
+    pub owner: Option<String>,
 }
 
 /// Server-side encryption.
@@ -47,6 +50,10 @@ pub struct Storage {
     pub class: Option<String>,
     /// The encryption.
     pub encryption: Option<Encryption>,
+    /// The tags.
+    pub tags: Option<Tags>,
+    /// The canned ACL.
+    pub acl: Option<String>,
 }
 
 /// An object to be written.

@@ -19,6 +19,7 @@ mod manifests;
 mod multipart;
 mod signals;
 mod starting;
+mod storing;
 mod support;
 mod uploading;
 mod verifying;

@@ -23,11 +23,15 @@ pub(super) struct Answer {
 }
 
 /// Codes under which no other request would go either.
-const REFUSALS: [(&str, &str); 13] = [
+const REFUSALS: [(&str, &str); 16] = [
     (
         "AccessDenied",
-        "the credentials need s3:PutObject on this bucket (and kms:GenerateDataKey where it is encrypted with KMS)",
+        "the credentials need s3:PutObject on this bucket, and kms:GenerateDataKey where it is encrypted with KMS, s3:PutObjectTagging for \
+         --tags, s3:PutObjectAcl for --acl; with --expected-bucket-owner the bucket must be of that account",
     ),
+    ("AccessControlListNotSupported", "the bucket takes no ACLs: leave --acl away"),
+    ("InvalidTag", "check --tags"),
+    ("InvalidBucketOwnerAWSAccountID", "check --expected-bucket-owner"),
     ("AllAccessDisabled", "ask the bucket's owner"),
     ("AccountProblem", "ask AWS about the account"),
     ("InvalidAccessKeyId", "check AWS_ACCESS_KEY"),

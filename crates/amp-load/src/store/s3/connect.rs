@@ -76,6 +76,7 @@ impl S3Store {
         Ok(Self {
             client: Client::from_conf(config.build()),
             bucket: place.bucket.clone(),
+            owner: place.owner.clone(),
             endpoint,
             storage,
             idle,

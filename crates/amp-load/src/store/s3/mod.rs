@@ -20,6 +20,7 @@ use super::{Storage, StoreError, Trouble};
 pub struct S3Store {
     client: Client,
     bucket: String,
+    owner: Option<String>,
     endpoint: Option<Url>,
     storage: Storage,
     idle: Duration,
@@ -40,7 +41,8 @@ impl S3Store {
     /// When it is not, or no answer came.
     pub async fn check(&self, prefix: &str) -> Result<(), StoreError> {
         let call = self.call("HeadBucket", "");
-        let error = match call.done(self.client.head_bucket().bucket(&self.bucket).send(), None).await {
+        let head = self.client.head_bucket().bucket(&self.bucket).set_expected_bucket_owner(self.owner.clone());
+        let error = match call.done(head.send(), None).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
@@ -50,8 +52,8 @@ impl S3Store {
         }
         // A HEAD says no more than a number; the answer to a list says why.
         let call = self.call("ListObjectsV2", "");
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(1).send();
-        match call.answer(list, None).await {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(1);
+        match call.answer(list.set_expected_bucket_owner(self.owner.clone()).send(), None).await {
             Ok(_) => Ok(()),
             Err(Answer { code: Some(code), .. }) if code == "AccessDenied" => {
                 tracing::info!("bucket {}: the credentials may not list it; going on", self.bucket);

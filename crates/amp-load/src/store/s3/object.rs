@@ -4,7 +4,7 @@ use amp_core::receipt::{Algorithm, Checksum, Stored};
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ChecksumMode, ObjectCannedAcl, ServerSideEncryption, StorageClass};
 
 use super::S3Store;
 use crate::body::Source;
@@ -21,6 +21,7 @@ impl S3Store {
             .client
             .put_object()
             .bucket(&self.bucket)
+            .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .content_type(object.content_type)
             .content_length(source.digest.bytes.cast_signed())
@@ -51,7 +52,13 @@ impl S3Store {
     /// When it does not tell.
     pub async fn head(&self, key: &str, algorithm: Algorithm) -> Result<Option<Stored>, StoreError> {
         let call = self.call("HeadObject", key);
-        let request = self.client.head_object().bucket(&self.bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+        let request = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .set_expected_bucket_owner(self.owner.clone())
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled);
         let reply = match call.done(request.send(), None).await {
             Err(StoreError { trouble: Trouble::Absent(_), .. }) => return Ok(None),
             reply => reply?,
@@ -71,6 +78,12 @@ impl S3Store {
         if let Some(class) = &self.storage.class {
             request = request.class(StorageClass::from(class.as_str()));
         }
+        if let Some(tags) = &self.storage.tags {
+            request = request.tags(tags.header());
+        }
+        if let Some(acl) = &self.storage.acl {
+            request = request.canned_acl(ObjectCannedAcl::from(acl.as_str()));
+        }
         match &self.storage.encryption {
             None => request,
             Some(Encryption::Aes256) => request.sse(ServerSideEncryption::Aes256, None),
@@ -83,6 +96,8 @@ impl S3Store {
 pub(super) trait StoredSo {
     fn class(self, class: StorageClass) -> Self;
     fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self;
+    fn tags(self, header: &str) -> Self;
+    fn canned_acl(self, acl: ObjectCannedAcl) -> Self;
 }
 
 impl StoredSo for PutObjectFluentBuilder {
@@ -93,6 +108,14 @@ impl StoredSo for PutObjectFluentBuilder {
     fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self {
         self.server_side_encryption(sse).set_ssekms_key_id(key)
     }
+
+    fn tags(self, header: &str) -> Self {
+        self.tagging(header)
+    }
+
+    fn canned_acl(self, acl: ObjectCannedAcl) -> Self {
+        self.acl(acl)
+    }
 }
 
 impl StoredSo for CreateMultipartUploadFluentBuilder {
@@ -102,6 +125,14 @@ impl StoredSo for CreateMultipartUploadFluentBuilder {
 
     fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self {
         self.server_side_encryption(sse).set_ssekms_key_id(key)
+    }
+
+    fn tags(self, header: &str) -> Self {
+        self.tagging(header)
+    }
+
+    fn canned_acl(self, acl: ObjectCannedAcl) -> Self {
+        self.acl(acl)
     }
 }
 

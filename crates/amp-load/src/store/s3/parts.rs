@@ -19,6 +19,7 @@ impl S3Store {
             .client
             .create_multipart_upload()
             .bucket(&self.bucket)
+            .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .content_type(object.content_type)
             .checksum_algorithm(named(algorithm))
@@ -45,6 +46,7 @@ impl S3Store {
             .client
             .upload_part()
             .bucket(&self.bucket)
+            .set_expected_bucket_owner(self.owner.clone())
             .key(key)
             .upload_id(upload)
             .part_number(number)
@@ -95,6 +97,7 @@ impl S3Store {
             .client
             .complete_multipart_upload()
             .bucket(&self.bucket)
+            .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .upload_id(upload)
             .checksum_type(coverage(*algorithm))
@@ -125,6 +128,7 @@ impl S3Store {
     pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let call = self.call("AbortMultipartUpload", key);
         let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        let request = request.set_expected_bucket_owner(self.owner.clone());
         match call.done(request.send(), None).await {
             Ok(_) | Err(StoreError { trouble: Trouble::Absent(_), .. }) => Ok(()),
             Err(error) => Err(error),
@@ -144,6 +148,7 @@ impl S3Store {
                 .client
                 .list_multipart_uploads()
                 .bucket(&self.bucket)
+                .set_expected_bucket_owner(self.owner.clone())
                 .prefix(key)
                 .set_key_marker(key_marker)
                 .set_upload_id_marker(id_marker);
