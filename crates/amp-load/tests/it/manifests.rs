@@ -5,7 +5,7 @@ use std::io::Write;
 
 use amp_core::checksum::Digester;
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, Ledger, Source};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source};
 use amp_core::name::MemberName;
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -70,6 +70,13 @@ impl Lab {
     fn fetch_all(&self, window: HourWindow) {
         let files = FILES.map(|name| (name, events(name)));
         self.fetch(window, &files.each_ref().map(|(name, bytes)| (*name, bytes.as_slice())));
+    }
+
+    /// The files of the ledger's day.
+    fn fetched_files(&self) -> Vec<FileRecord> {
+        let day = hours(0, 0).start().date();
+        let known = Ledger::of(&Staging::at(&self.extracted())).hours(Partition::Day(day)).unwrap();
+        FILES.iter().flat_map(|name| known.digests(name).to_vec()).collect()
     }
 
     fn manifest(&self) -> Option<Value> {
@@ -287,6 +294,31 @@ fn a_server_that_is_down_is_not_asked_for_every_day() {
 }
 
 #[test]
+fn every_source_that_delivered_must_be_done() {
+    let lab = whole();
+    let staging = Staging::open(&lab.extracted()).unwrap();
+    let other = |window| HourRecord::Asked { at: Utc::now(), window, source: source("other key") };
+    let note = |record| Ledger::of(&staging).note(hours(0, 0).start().date(), &record).unwrap();
+    note(other(hours(0, 23)));
+    assert_eq!(lab.run(&ON).document()["manifests"], 1, "that key may be wrong: it brought nothing");
+    let mut files = lab.fetched_files();
+    files.iter_mut().for_each(|file| file.name = file.name.replacen('7', "8", 1));
+    note(HourRecord::Fetched {
+        at: Utc::now(),
+        window: hours(0, 9),
+        source: source("other key"),
+        requested_at: Utc::now(),
+        unsettled: vec![],
+        no_data: vec![],
+        files,
+    });
+    let ended = lab.run(&[&ON[..], &["-v"]].concat());
+    let whose = source("other key");
+    assert!(ended.stderr.contains("2025-11-06T10") && ended.stderr.contains(whose.as_str()), "{}", ended.stderr);
+    assert_eq!(lab.puts(), 1);
+}
+
+#[test]
 fn what_was_loaded_elsewhere_has_no_manifest_here() {
     let lab = Lab::with(|config| config.buckets.push("pond".into()));
     lab.fetch_all(hours(0, 23));
@@ -394,10 +426,12 @@ fn the_profiles_endpoint_is_known_before_there_is_anything_to_load() {
 }
 
 #[test]
-fn who_may_not_put_manifests_is_refused() {
+fn who_may_not_put_manifests_is_refused_once() {
     let lab = whole();
+    let next = Hour::parse("2025-11-07T00").unwrap();
+    lab.fetch(HourWindow::new(next, next.plus(23)).unwrap(), &[]);
     lab.rule("op=PutObject,key=_manifests:status=403,code=AccessDenied");
-    let ended = lab.run(&ON);
+    let ended = lab.run(&[&ON[..], &["--concurrency", "1"]].concat());
     assert_eq!(ended.counts(), (3, [3, 3, 0, 0, 3]), "{ended:?}");
     assert!(lab.left().is_empty() && lab.puts() == 1);
 }
