@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", help_heading = "Keys")]
     pub if_exists: Option<String>,
 
-    /// Files and parts uploaded at the same time [env: AMP_CONCURRENCY] [default: 8]
+    /// Files and parts uploaded at the same time [env: AMP_CONCURRENCY] [default: 16]
     #[arg(long, value_name = "N", help_heading = "Uploads")]
     pub concurrency: Option<String>,
     /// Checksum sent and compared: crc64nvme, crc32c or sha256 [default: crc64nvme]

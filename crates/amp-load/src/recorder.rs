@@ -1,6 +1,8 @@
 //! Notes what S3 confirmed, and only then deletes it. One thread does both, so that many files share one wait for the disk.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use amp_core::checksum::Digest;
 use amp_core::ledger::{Ledger, LoadRecord};
@@ -16,6 +18,8 @@ use crate::tally::Tally;
 
 /// Files open at most while they wait to be noted.
 const WAITING: usize = 64;
+/// How long the first of a batch waits for others: a sync for each small file would cost more than its upload.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// A file of which S3 holds every byte.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ impl Recorder {
 
     fn run(self, mut receiver: Receiver<Loaded>) {
         while let Some(first) = receiver.blocking_recv() {
+            thread::sleep(GATHER);
             let mut batch = vec![first];
             while batch.len() < 2 * WAITING
                 && let Ok(next) = receiver.try_recv()

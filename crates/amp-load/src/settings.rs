@@ -120,7 +120,7 @@ impl Settings {
             keys: keys?,
             manifest_prefix,
             if_exists: if_exists.unwrap_or(IfExists::Overwrite),
-            concurrency: concurrency.unwrap_or(8),
+            concurrency: concurrency.unwrap_or(16),
             checksum: checksum.unwrap_or(Algorithm::Crc64nvme),
             multipart_threshold: multipart_threshold.unwrap_or(64 << 20),
             storage,
