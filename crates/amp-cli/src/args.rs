@@ -53,6 +53,9 @@ pub struct CommonArgs {
     /// Form of the log file
     #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
     pub log_format: LogFormat,
+    /// Metrics of the run for Prometheus, as a file or in a directory [env: AMP_METRICS_FILE]
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub metrics_file: Option<String>,
     /// Say more on stderr; twice for debugging
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: u8,
@@ -119,6 +122,9 @@ const MAX_RETRIES: Setting =
 const RETRY_BASE: Setting = Setting { flag: Some("--retry-base"), env: &["AMP_RETRY_BASE"], what: "the first backoff" };
 const READ_TIMEOUT: Setting =
     Setting { flag: Some("--read-timeout"), env: &["AMP_READ_TIMEOUT"], what: "the read timeout" };
+/// Where the metrics go; it is also looked for when the other settings cannot be used.
+pub(crate) const METRICS_FILE: Setting =
+    Setting { flag: Some("--metrics-file"), env: &["AMP_METRICS_FILE"], what: "the file of metrics" };
 
 impl Common {
     /// What the flags, the environment and `.env` say; what is wrong is noted in `resolver`.

@@ -1,7 +1,8 @@
 //! From the command line to the exit code.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,11 +12,11 @@ use amp_core::runlog::RunLog;
 use amp_core::settings::{DotEnv, DotEnvError, Resolver, SettingsError};
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use clap::error::ErrorKind;
 use indicatif::MultiProgress;
 
-use crate::args::{Common, CommonArgs, OutputFormat};
+use crate::args::{Common, CommonArgs, METRICS_FILE};
 use crate::output::{Document, Exit, print};
+use crate::start::Start;
 use crate::stop::Stop;
 use crate::{logging, progress};
 
@@ -28,6 +29,8 @@ pub struct Program {
     pub version: &'static str,
     /// What its log files begin with.
     pub log_prefix: &'static str,
+    /// A flag that makes a run another job, and what the metrics of that job begin with; those of others begin with the program's name.
+    pub other_job: Option<(&'static str, &'static str)>,
 }
 
 /// What a program made of its arguments.
@@ -65,7 +68,8 @@ impl Session {
     }
 }
 
-/// Runs a program: reads arguments and settings, sets up log, progress and signals, calls `run`, prints its result and returns the exit code.
+/// Runs a program: reads arguments and settings, sets up log, progress and signals, calls `run`, prints its result, leaves its metrics and
+/// returns the exit code.
 pub fn launch<A, S, D>(
     program: Program,
     resolve: impl FnOnce(&A, &mut Resolver, DateTime<Utc>) -> Option<Resolved<S>>,
@@ -75,21 +79,28 @@ where
     A: Parser + AsRef<CommonArgs>,
     D: Document,
 {
-    let (started, clock) = (Utc::now(), Instant::now());
-    let args = match A::try_parse() {
-        Ok(args) => args,
-        Err(error) => return unparsed::<D>(&error),
-    };
-    let common_args = args.as_ref();
-    let unusable = |problems: &[String]| unusable::<D>(program, problems, common_args.output);
-
-    let dotenv = match read_dotenv(common_args) {
-        Ok(dotenv) => dotenv,
-        Err(error) => return unusable(&[error.to_string()]),
-    };
+    let start = Start::now(program);
+    let Start { started, clock, .. } = start;
     let environment: HashMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    let args = match A::try_parse() {
+        Ok(args) => args,
+        Err(error) => return start.unparsed::<D>(&error, environment),
+    };
+    let common_args = args.as_ref();
+    let report = |dotenv: Option<DotEnv>| {
+        let mut resolver = Resolver::new(environment.clone(), dotenv);
+        let given = resolver.text(&METRICS_FILE, common_args.metrics_file.as_deref());
+        start.report(given.filter(|_| !common_args.dry_run))
+    };
+    let unusable = |problems: &[String], report| start.unusable::<D>(problems, common_args.output, report);
+
+    let dotenv = match read_dotenv(common_args.env_file.as_deref()) {
+        Ok(dotenv) => dotenv,
+        Err(error) => return unusable(&[error.to_string()], report(None)),
+    };
+    let report = report(dotenv.clone());
     let garbled: Vec<_> = std::env::vars_os()
         .filter(|(_, value)| value.to_str().is_none())
         .filter_map(|(name, _)| name.into_string().ok())
@@ -97,7 +108,7 @@ where
         .map(|name| format!("{name}: its value is not UTF-8"))
         .collect();
     if !garbled.is_empty() {
-        return unusable(&garbled);
+        return unusable(&garbled, report);
     }
     if let Some(dotenv) = &dotenv {
         export_aws(dotenv, &environment);
@@ -107,8 +118,8 @@ where
     let resolved = resolve(&args, &mut resolver, started);
     let Resolved { settings, log_subject } = match (resolver.finish(), resolved) {
         (Ok(()), Some(resolved)) => resolved,
-        (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()]),
-        (Err(SettingsError(problems)), _) => return unusable(&problems),
+        (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()], report),
+        (Err(SettingsError(problems)), _) => return unusable(&problems, report),
     };
 
     let bars = MultiProgress::new();
@@ -117,7 +128,7 @@ where
     let progress = progress::choose(common_args.progress, common_args.quiet, io::stderr().is_terminal(), &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return unusable(&[format!("cannot start: {error}")]),
+        Err(error) => return unusable(&[format!("cannot start: {error}")], report),
     };
     tracing::info!("{} {} {common}", program.name, program.version);
     let (document, interrupted) = runtime.block_on(async {
@@ -138,13 +149,17 @@ where
         tracing::error!("cannot write the result to stdout: {error}");
         code = code.max(Exit::Incomplete.code(interrupted));
     }
+    if let Some(Err(error)) = report.map(|report| report.write(&document, code)) {
+        tracing::warn!("{error}");
+    }
     tracing::info!("exit code {code}");
     drop(guard);
     ExitCode::from(code)
 }
 
-fn read_dotenv(args: &CommonArgs) -> Result<Option<DotEnv>, DotEnvError> {
-    match &args.env_file {
+/// The settings of the `.env` that was named, or else of the nearest one.
+pub(crate) fn read_dotenv(named: Option<&Path>) -> Result<Option<DotEnv>, DotEnvError> {
+    match named {
         Some(path) => DotEnv::read(path).map(Some),
         // Without a working directory there is no `.env` to look for.
         None => std::env::current_dir().ok().map_or(Ok(None), |dir| DotEnv::find(&dir)),
@@ -172,38 +187,6 @@ fn escaped(value: &str) -> String {
         }
     }
     escaped
-}
-
-fn unusable<D: Document>(program: Program, problems: &[String], output: OutputFormat) -> ExitCode {
-    let mut err = io::stderr().lock();
-    for problem in problems {
-        writeln!(err, "{}: error: {problem}", program.name).ok();
-    }
-    refuse::<D>(problems, output)
-}
-
-/// The result of a run that could not begin; for people stderr has said it all.
-fn refuse<D: Document>(problems: &[String], output: OutputFormat) -> ExitCode {
-    if output == OutputFormat::Json {
-        print(&D::unusable(problems), output).ok();
-    }
-    ExitCode::from(Exit::Unusable.code(0))
-}
-
-/// A command line that was not taken; `--help` and `--version` are no errors.
-fn unparsed<D: Document>(error: &clap::Error) -> ExitCode {
-    // A stdout that is closed (`--help | head -1`) is no error either.
-    error.print().ok();
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return ExitCode::SUCCESS;
-    }
-    let words: Vec<_> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
-    let wants_json =
-        words.iter().any(|word| word == "--output=json") || words.windows(2).any(|two| two == ["--output", "json"]);
-    let text = error.to_string();
-    let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let output = if wants_json { OutputFormat::Json } else { OutputFormat::Text };
-    refuse::<D>(&[problem], output)
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 mod args;
 mod launch;
 mod logging;
+mod metrics;
 mod output;
 mod progress;
+mod start;
 mod stop;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, OutputFormat, ProgressMode};
 pub use launch::{Program, Resolved, Session, launch};
+pub use metrics::Page;
 pub use output::{Document, Exit, Outcome, human_bytes};
 pub use stop::Stop;

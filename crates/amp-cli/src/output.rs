@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::args::OutputFormat;
+use crate::metrics::Page;
 
 /// How a run ended, as the result says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,6 +21,23 @@ pub enum Outcome {
     Failed,
     /// A signal stopped it.
     Interrupted,
+}
+
+impl Outcome {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Complete, Self::Partial, Self::Empty, Self::Failed, Self::Interrupted];
+
+    /// Its name in results and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Empty => "empty",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// What the exit code says.
@@ -61,6 +79,12 @@ pub trait Document: Serialize {
 
     /// What the exit code is to say.
     fn exit(&self) -> Exit;
+
+    /// How the run ended.
+    fn outcome(&self) -> Outcome;
+
+    /// Adds what the run counted to its metrics.
+    fn measure(&self, page: &mut Page);
 
     /// Writes the result for people.
     ///

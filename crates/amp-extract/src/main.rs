@@ -6,7 +6,11 @@ use amp_cli::{Program, launch};
 use amp_extract::{Args, Settings, run};
 
 fn main() -> ExitCode {
-    let program =
-        Program { name: env!("CARGO_BIN_NAME"), version: env!("CARGO_PKG_VERSION"), log_prefix: "log_amplitude_" };
+    let program = Program {
+        name: env!("CARGO_BIN_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        log_prefix: "log_amplitude_",
+        other_job: None,
+    };
     launch::<Args, _, _>(program, Settings::resolve, run)
 }

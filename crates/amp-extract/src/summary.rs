@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Outcome, human_bytes};
+use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
@@ -214,6 +214,39 @@ impl Document for Summary {
         }
     }
 
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn measure(&self, page: &mut Page) {
+        let hours = &self.hours;
+        let states = [
+            ("extracted", hours.extracted),
+            ("no_data", hours.no_data),
+            ("skipped", hours.skipped),
+            ("failed", hours.failed),
+            ("unfinished", hours.unaccounted()),
+        ];
+        let states = states.map(|(state, hours)| (state, hours as f64));
+        page.labelled("last_run_hourly_exports", "Hours by what the last run made of them.", "state", &states);
+        for (metric, help, value) in [
+            (
+                "last_run_unsettled_hourly_exports",
+                "Hours got before they were settled; they will be fetched again.",
+                hours.unsettled,
+            ),
+            ("last_run_requests", "Requests that the last run sent to Amplitude.", self.requests),
+            ("last_run_retries", "Those of them that were retries.", self.retries),
+            ("last_run_splits", "Windows that were halved.", self.splits),
+            ("last_run_downloaded_bytes", "Bytes of archives, those of failed tries included.", self.bytes_downloaded),
+            ("last_run_extracted_bytes", "Bytes staged.", self.bytes_extracted),
+            ("last_run_files", "Files staged.", self.files),
+            ("last_run_events", "Events staged.", self.events),
+        ] {
+            page.gauge(metric, help, value as f64);
+        }
+    }
+
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         if matches!(self.trouble, Some(Trouble::Unusable(_) | Trouble::Busy(_))) {
             // Nothing was done, and stderr says why.
@@ -229,8 +262,7 @@ impl Document for Summary {
         }
         let Hours { asked, extracted, no_data, skipped, failed, unsettled } = &self.hours;
         let window = self.window.map_or_else(|| "no window".to_owned(), |window| window.to_string());
-        let outcome = serde_json::to_value(self.outcome).unwrap_or_default();
-        writeln!(out, "amp-extract {} {window}", outcome.as_str().unwrap_or_default())?;
+        writeln!(out, "amp-extract {} {window}", self.outcome.name())?;
         writeln!(
             out,
             "  hours      {asked} asked: {extracted} extracted, {no_data} no data, {skipped} skipped, {failed} failed, {unsettled} unsettled"

@@ -41,7 +41,7 @@ use plan::Plan;
 use recorder::Recorder;
 pub use settings::{IfExists, Settings};
 use store::{S3Store, Tries};
-pub use summary::{Failure, Files, Summary, Verified};
+pub use summary::{Failure, Files, Summary, VERIFY_JOB, Verified};
 use tally::Tally;
 use uploads::Uploads;
 

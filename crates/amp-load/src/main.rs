@@ -3,10 +3,14 @@
 use std::process::ExitCode;
 
 use amp_cli::{Program, launch};
-use amp_load::{Args, Settings, run};
+use amp_load::{Args, Settings, VERIFY_JOB, run};
 
 fn main() -> ExitCode {
-    let program =
-        Program { name: env!("CARGO_BIN_NAME"), version: env!("CARGO_PKG_VERSION"), log_prefix: "log_s3_load_" };
+    let program = Program {
+        name: env!("CARGO_BIN_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        log_prefix: "log_s3_load_",
+        other_job: Some(("--verify", VERIFY_JOB)),
+    };
     launch::<Args, _, _>(program, Settings::resolve, run)
 }

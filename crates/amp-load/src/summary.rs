@@ -2,10 +2,13 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Outcome, human_bytes};
+use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
 use serde::Serialize;
 
 use crate::plan::Planned;
+
+/// What the metrics of `--verify` begin with: loading nothing, it must not count as a load.
+pub const VERIFY_JOB: &str = "amp_verify";
 
 /// The result of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -126,9 +129,8 @@ impl Summary {
 
 impl Summary {
     fn write_head(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
-        let outcome = serde_json::to_value(self.outcome).unwrap_or_default();
         let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
-        writeln!(out, "{what} {} s3://{bucket}", outcome.as_str().unwrap_or_default())
+        writeln!(out, "{what} {} s3://{bucket}", self.outcome.name())
     }
 }
 
@@ -141,6 +143,37 @@ impl Document for Summary {
 
     fn exit(&self) -> Exit {
         self.exit
+    }
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn measure(&self, page: &mut Page) {
+        let count = |count: usize| count as f64;
+        if page.job() == VERIFY_JOB {
+            let none = Verified::default();
+            let Verified { checked, missing, different } = self.verified.as_ref().unwrap_or(&none);
+            let (missing, different) = (missing.len(), different.len());
+            let states = [
+                ("same", count(checked.saturating_sub(missing + different))),
+                ("missing", count(missing)),
+                ("different", count(different)),
+            ];
+            page.labelled("last_run_objects", "Objects compared by the last run.", "state", &states);
+        } else {
+            let Files { found, uploaded, skipped, failed, deleted } = self.files;
+            let states = [
+                ("uploaded", count(uploaded)),
+                ("skipped", count(skipped)),
+                ("failed", count(failed)),
+                ("unfinished", count(found.saturating_sub(uploaded + skipped + failed))),
+            ];
+            page.labelled("last_run_files", "Files by what the last run made of them.", "state", &states);
+            page.gauge("last_run_deleted_files", "Files deleted after their confirmation.", count(deleted));
+            page.gauge("last_run_uploaded_bytes", "Bytes of the files uploaded.", self.bytes_uploaded as f64);
+        }
+        page.gauge("last_run_retries", "Requests that the last run tried again.", self.retries as f64);
     }
 
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -20,6 +20,7 @@ mod ledger;
 mod limits;
 mod loads;
 mod logs;
+mod metrics;
 mod network;
 mod output;
 mod precedence;

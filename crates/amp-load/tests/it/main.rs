@@ -16,6 +16,7 @@ mod faults;
 mod keys;
 mod local;
 mod manifests;
+mod metrics;
 mod multipart;
 mod signals;
 mod starting;

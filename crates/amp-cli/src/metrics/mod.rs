@@ -1,0 +1,126 @@
+//! What a run leaves for Prometheus, in a file that node_exporter's textfile collector reads.
+
+mod file;
+mod page;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use crate::output::{Document, Outcome};
+pub use page::Page;
+
+/// A run and the file that its metrics go to.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// What the names of the metrics begin with.
+    pub(crate) job: String,
+    pub(crate) version: &'static str,
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) clock: Instant,
+    /// As it was given: a file or a directory.
+    pub(crate) given: PathBuf,
+}
+
+impl Report {
+    /// Puts the metrics of the run, which ends now with `code`, in place of those of the run before.
+    ///
+    /// # Errors
+    /// A message, when the file cannot be read or replaced.
+    pub(crate) fn write<D: Document>(&self, document: &D, code: u8) -> Result<(), String> {
+        let path = file::resolve(&self.given, &self.job);
+        self.replace(&path, document, code).map_err(|error| {
+            format!("cannot write the metrics to {}: {error}; they still tell of an earlier run", path.display())
+        })
+    }
+
+    fn replace<D: Document>(&self, path: &Path, document: &D, code: u8) -> std::io::Result<()> {
+        let target = file::Target::lock(path)?;
+        let former = page::Former::parse(&target.read()?);
+        let seconds = self.clock.elapsed().as_secs_f64();
+        let ended = seconds_of(Utc::now());
+        let mut page = Page::new(&self.job);
+        page.labelled("build_info", "Version of the program that ran last.", "version", &[(self.version, 1.0)]);
+        page.gauge("last_run_start_timestamp_seconds", "When the last run began.", seconds_of(self.started));
+        page.gauge("last_run_end_timestamp_seconds", "When the last run ended.", ended);
+        page.gauge("last_run_duration_seconds", "How long the last run took.", (seconds * 1000.0).round() / 1000.0);
+        page.gauge("last_run_exit_code", "Exit code of the last run.", code.into());
+        let outcomes = Outcome::ALL.map(|outcome| (outcome.name(), f64::from(outcome == document.outcome())));
+        page.labelled("last_run_outcome", "1 for how the last run ended, 0 for the others.", "outcome", &outcomes);
+        let success = "last_success_timestamp_seconds";
+        if let Some(last) = if code == 0 { Some(ended) } else { former.value(&page.name(success)) } {
+            page.gauge(success, "When the last run with exit code 0 ended.", last);
+        }
+        document.measure(&mut page);
+        target.replace(former.without(&self.job).join(&page).as_bytes())
+    }
+}
+
+fn seconds_of(time: DateTime<Utc>) -> f64 {
+    time.timestamp_millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Exit;
+    use serde::Serialize;
+    use std::io::{self, Write};
+    use std::thread;
+
+    #[derive(Serialize)]
+    struct Nothing;
+
+    impl Document for Nothing {
+        fn unusable(_: &[String]) -> Self {
+            Self
+        }
+        fn exit(&self) -> Exit {
+            Exit::Done
+        }
+        fn outcome(&self) -> Outcome {
+            Outcome::Empty
+        }
+        fn measure(&self, _: &mut Page) {}
+        fn write_text(&self, _: &mut dyn Write) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn report(job: &str, given: &Path) -> Report {
+        Report { job: job.into(), version: "1", started: Utc::now(), clock: Instant::now(), given: given.into() }
+    }
+
+    #[test]
+    fn of_many_who_write_to_one_file_at_once_none_loses_what_another_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("amp.prom");
+        let jobs: Vec<_> = (0..8).map(|number| format!("amp_job{number}")).collect();
+        thread::scope(|scope| {
+            for job in &jobs {
+                scope.spawn(|| (0..5).for_each(|_| report(job, &path).write(&Nothing, 0).unwrap()));
+            }
+        });
+        let former = page::Former::parse(&std::fs::read_to_string(&path).unwrap());
+        for job in &jobs {
+            assert!(former.value(&format!("{job}_last_success_timestamp_seconds")).is_some(), "{job}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_last_success_outlives_failures_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("amp.prom");
+        let old = "amp_load_last_success_timestamp_seconds 1.5\n";
+        std::fs::write(&path, format!("# HELP amp_load_last_success_timestamp_seconds Old.\n{old}")).unwrap();
+        for code in [75, 1, 2, 143] {
+            report("amp_load", &path).write(&Nothing, code).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(old) && text.contains(&format!("_exit_code {code}\n")), "{text}");
+        }
+        report("amp_load", &path).write(&Nothing, 0).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains(old));
+    }
+}

@@ -1,0 +1,101 @@
+//! A run that has no settings yet, and its end when it never gets any.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use amp_core::settings::Resolver;
+use chrono::{DateTime, Utc};
+use clap::error::ErrorKind;
+
+use crate::args::{METRICS_FILE, OutputFormat};
+use crate::launch::{Program, read_dotenv};
+use crate::metrics::Report;
+use crate::output::{Document, Exit, print};
+
+/// The beginning of a run.
+#[derive(Debug)]
+pub(crate) struct Start {
+    program: Program,
+    words: Vec<String>,
+    /// The wall clock.
+    pub(crate) started: DateTime<Utc>,
+    /// The clock that measures how long it takes.
+    pub(crate) clock: Instant,
+}
+
+impl Start {
+    pub(crate) fn now(program: Program) -> Self {
+        let words = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
+        Self { program, words, started: Utc::now(), clock: Instant::now() }
+    }
+
+    /// What the run is to leave in the file or directory that was given, if one was.
+    pub(crate) fn report(&self, given: Option<String>) -> Option<Report> {
+        let job = match self.program.other_job {
+            Some((flag, job)) if self.has(flag) => job.to_owned(),
+            _ => self.program.name.replace('-', "_"),
+        };
+        let Self { program: Program { version, .. }, started, clock, .. } = *self;
+        given.map(|given| Report { job, version, started, clock, given: given.into() })
+    }
+
+    /// Ends a run that cannot begin, for these reasons.
+    pub(crate) fn unusable<D: Document>(
+        &self,
+        problems: &[String],
+        output: OutputFormat,
+        report: Option<Report>,
+    ) -> ExitCode {
+        problems.iter().for_each(|problem| self.complain("error", problem));
+        self.refuse::<D>(problems, output, report)
+    }
+
+    /// A command line that was not taken; `--help` and `--version` are no errors.
+    pub(crate) fn unparsed<D: Document>(&self, error: &clap::Error, environment: HashMap<String, String>) -> ExitCode {
+        // A stdout that is closed (`--help | head -1`) is no error either.
+        error.print().ok();
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            return ExitCode::SUCCESS;
+        }
+        let dotenv = read_dotenv(self.value("--env-file").map(Path::new)).ok().flatten();
+        let given = Resolver::new(environment, dotenv).text(&METRICS_FILE, self.value("--metrics-file"));
+        let report = self.report(given.filter(|_| !self.has("--dry-run")));
+        let text = error.to_string();
+        let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let wants_json = self.value("--output") == Some("json");
+        self.refuse::<D>(&[problem], if wants_json { OutputFormat::Json } else { OutputFormat::Text }, report)
+    }
+
+    /// The result of a run that could not begin; for people stderr has said it all.
+    fn refuse<D: Document>(&self, problems: &[String], output: OutputFormat, report: Option<Report>) -> ExitCode {
+        let document = D::unusable(problems);
+        if output == OutputFormat::Json {
+            print(&document, output).ok();
+        }
+        let code = Exit::Unusable.code(0);
+        if let Some(Err(error)) = report.map(|report| report.write(&document, code)) {
+            self.complain("warning", &error);
+        }
+        ExitCode::from(code)
+    }
+
+    fn complain(&self, what: &str, problem: &str) {
+        writeln!(io::stderr(), "{}: {what}: {problem}", self.program.name).ok();
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.words.iter().any(|word| word == flag)
+    }
+
+    /// The value of a flag on a command line that could not be read as a whole; the last one counts.
+    fn value(&self, flag: &str) -> Option<&str> {
+        let mut values = self.words.iter().enumerate().filter_map(|(at, word)| match word.strip_prefix(flag)? {
+            "" => self.words.get(at + 1).map(String::as_str),
+            rest => rest.strip_prefix('='),
+        });
+        values.next_back()
+    }
+}
