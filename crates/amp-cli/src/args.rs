@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use amp_core::retry::RetryPolicy;
 use amp_core::settings::{Resolver, Setting, parse_duration, parse_number};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+/// The end of each `-h`.
+pub const MORE_HELP: &str = "--help has all flags, examples and the exit codes.";
 
 /// The end of each `--help`: what the exit codes mean.
 pub const EXIT_CODES: &str = "\
@@ -22,39 +26,53 @@ Exit codes:
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
     /// Directory of staged files [env: AMP_EXTRACTED_DIR] [default: extracted_data]
-    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
     pub extracted_dir: Option<String>,
     /// Directory of log files [env: AMP_LOG_DIR] [default: logs]
-    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
     pub log_dir: Option<String>,
     /// Log files kept of this program [env: AMP_LOG_KEEP] [default: 90]
-    #[arg(long, value_name = "N", help_heading = "Directories")]
+    #[arg(long, value_name = "N", help_heading = "Directories", hide_short_help = true)]
     pub log_keep: Option<String>,
     /// Read settings from FILE instead of looking for .env here and in the parent directories
-    #[arg(long, value_name = "FILE", help_heading = "Directories")]
+    #[arg(long, value_name = "FILE", help_heading = "Directories", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 
     /// Retries after the first try [env: AMP_MAX_RETRIES] [default: 3]
-    #[arg(long, value_name = "N", help_heading = "Network")]
+    #[arg(long, value_name = "N", help_heading = "Network", hide_short_help = true)]
     pub max_retries: Option<String>,
     /// First backoff; it doubles up to 60 s, with jitter [env: AMP_RETRY_BASE] [default: 1s]
-    #[arg(long, value_name = "DURATION", help_heading = "Network")]
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub retry_base: Option<String>,
     /// No bytes for so long is a timeout [env: AMP_READ_TIMEOUT] [default: 300s]
-    #[arg(long, value_name = "DURATION", help_heading = "Network")]
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub read_timeout: Option<String>,
 
     /// Form of the result on stdout
     #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
     pub output: OutputFormat,
     /// Progress bars on stderr; auto: when it is a terminal
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     pub progress: ProgressMode,
     /// Form of the log file
-    #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        default_value = "text",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     pub log_format: LogFormat,
     /// Metrics of the run for Prometheus, as a file or in a directory [env: AMP_METRICS_FILE]
-    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    #[arg(long, value_name = "PATH", help_heading = "Output", value_hint = ValueHint::AnyPath)]
     pub metrics_file: Option<String>,
     /// Say more on stderr; twice for debugging
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
@@ -65,6 +83,15 @@ pub struct CommonArgs {
     /// Print what would be done, change nothing, use no network
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
+
+    /// Print the completion script for a shell, and do nothing else
+    ///
+    /// README, "Shell", says where the script goes.
+    #[arg(long, value_enum, value_name = "SHELL", exclusive = true, help_heading = "Shell", hide_short_help = true)]
+    pub completions: Option<Shell>,
+    /// Print the manual page, and do nothing else
+    #[arg(long, exclusive = true, help_heading = "Shell", hide_short_help = true)]
+    pub man: bool,
 }
 
 /// Form of the result on stdout.

@@ -18,7 +18,7 @@ use crate::args::{Common, CommonArgs, METRICS_FILE};
 use crate::output::{Document, Exit, print};
 use crate::start::Start;
 use crate::stop::Stop;
-use crate::{logging, progress};
+use crate::{logging, progress, shell};
 
 /// Which program this is.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +89,9 @@ where
         Err(error) => return start.unparsed::<D>(&error, environment),
     };
     let common_args = args.as_ref();
+    if let Some(text) = shell::text::<A>(common_args) {
+        return start.print(&text);
+    }
     let report = |dotenv: Option<DotEnv>| {
         let mut resolver = Resolver::new(environment.clone(), dotenv);
         let given = resolver.text(&METRICS_FILE, common_args.metrics_file.as_deref());

@@ -6,10 +6,11 @@ mod logging;
 mod metrics;
 mod output;
 mod progress;
+mod shell;
 mod start;
 mod stop;
 
-pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, OutputFormat, ProgressMode};
+pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
 pub use launch::{Program, Resolved, Session, launch};
 pub use metrics::Page;
 pub use output::{Document, Exit, Outcome, human_bytes};

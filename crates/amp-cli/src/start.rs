@@ -53,6 +53,18 @@ impl Start {
         self.refuse::<D>(problems, output, report)
     }
 
+    /// Ends a run that was only asked for a text. A reader that went away is no error.
+    pub(crate) fn print(&self, text: &[u8]) -> ExitCode {
+        let mut out = io::stdout().lock();
+        match out.write_all(text).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.complain("error", &format!("cannot write to stdout: {error}"));
+                ExitCode::from(Exit::Incomplete.code(0))
+            }
+            _ => ExitCode::SUCCESS,
+        }
+    }
+
     /// A command line that was not taken; `--help` and `--version` are no errors.
     pub(crate) fn unparsed<D: Document>(&self, error: &clap::Error, environment: HashMap<String, String>) -> ExitCode {
         // A stdout that is closed (`--help | head -1`) is no error either.

@@ -2,7 +2,7 @@
 
 #![allow(rustdoc::bare_urls, reason = "doc comments here are help texts")]
 
-use amp_cli::{CommonArgs, EXIT_CODES};
+use amp_cli::{CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
 
 const EXAMPLES: &str = "\
@@ -19,7 +19,7 @@ Examples:
 /// Without a window: yesterday, 00 to 23 UTC, and those hours of the last days that an earlier run asked for and did not get.
 /// The keys are read from AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; never from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "amp-extract", version, args_override_self = true, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "amp-extract", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
     /// One day of UTC, 00 to 23
     #[arg(long, value_name = "DAY", help_heading = "Window")]
@@ -34,10 +34,10 @@ pub struct Args {
     #[arg(long, value_name = "SPAN", help_heading = "Window")]
     pub last: Option<String>,
     /// The I-th of N contiguous slices of the window, counted from 1
-    #[arg(long, value_name = "I/N", help_heading = "Window")]
+    #[arg(long, value_name = "I/N", help_heading = "Window", hide_short_help = true)]
     pub shard: Option<String>,
     /// Days in which the call without a window repairs what earlier runs missed; 0: none [default: 7]
-    #[arg(long, value_name = "N", help_heading = "Window")]
+    #[arg(long, value_name = "N", help_heading = "Window", hide_short_help = true)]
     pub repair_days: Option<String>,
     /// Fetch hours again that are done, and do not use archives that are there
     #[arg(long, help_heading = "Window")]
@@ -53,27 +53,27 @@ pub struct Args {
     #[arg(long, value_name = "REGION", help_heading = "Network")]
     pub region: Option<String>,
     /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
-    #[arg(long, value_name = "URL", help_heading = "Network")]
+    #[arg(long, value_name = "URL", help_heading = "Network", hide_short_help = true)]
     pub base_url: Option<String>,
 
     /// Directory of downloads [env: AMP_DOWNLOAD_DIR] [default: downloaded_data]
-    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = clap::ValueHint::DirPath, hide_short_help = true)]
     pub download_dir: Option<String>,
     /// Keep the archives when their files are staged
-    #[arg(long, help_heading = "Directories")]
+    #[arg(long, help_heading = "Directories", hide_short_help = true)]
     pub keep_archives: bool,
 
     /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
     #[arg(long, value_name = "FORMAT", help_heading = "Unpacking")]
     pub format: Option<String>,
     /// Members unpacked at the same time [env: AMP_CONCURRENCY] [default: the number of cores, at most 8]
-    #[arg(long, value_name = "N", help_heading = "Unpacking")]
+    #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
     pub concurrency: Option<String>,
     /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]
-    #[arg(long, value_name = "BYTES", help_heading = "Unpacking")]
+    #[arg(long, value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
     pub max_unpacked: Option<String>,
     /// Most times its own size that an archive may unpack to [default: 250]
-    #[arg(long, value_name = "N", help_heading = "Unpacking")]
+    #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
     pub max_ratio: Option<String>,
 
     #[command(flatten)]

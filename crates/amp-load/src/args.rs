@@ -1,6 +1,6 @@
 //! The command line as typed.
 
-use amp_cli::{CommonArgs, EXIT_CODES};
+use amp_cli::{CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
 
 const EXAMPLES: &str = "\
@@ -18,7 +18,7 @@ Examples:
 /// Credentials are AWS_ACCESS_KEY and AWS_SECRET_KEY, in the environment or in .env, or else what the AWS SDK finds
 /// (profiles, SSO, container and instance roles); never the command line.
 #[derive(Debug, Parser)]
-#[command(name = "amp-load", version, args_override_self = true, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "amp-load", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
     /// Bucket to load into [env: AWS_BUCKET_NAME]
     #[arg(long, value_name = "NAME", help_heading = "Bucket")]
@@ -30,10 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "URL", help_heading = "Bucket")]
     pub endpoint_url: Option<String>,
     /// Account that must own the bucket, 12 digits; every call says so [env: AMP_EXPECTED_BUCKET_OWNER]
-    #[arg(long, value_name = "ID", help_heading = "Bucket")]
+    #[arg(long, value_name = "ID", help_heading = "Bucket", hide_short_help = true)]
     pub expected_bucket_owner: Option<String>,
     /// Accept an endpoint of plain http that is not on this machine [env: AMP_ALLOW_HTTP=true]
-    #[arg(long, help_heading = "Bucket")]
+    #[arg(long, help_heading = "Bucket", hide_short_help = true)]
     pub allow_http: bool,
 
     /// Put before every key as it is; end it with / for a folder [env: AMP_S3_PREFIX]
@@ -50,41 +50,41 @@ pub struct Args {
     pub if_exists: Option<String>,
 
     /// Files and parts uploaded at the same time [env: AMP_CONCURRENCY] [default: 16]
-    #[arg(long, value_name = "N", help_heading = "Uploads")]
+    #[arg(long, value_name = "N", help_heading = "Uploads", hide_short_help = true)]
     pub concurrency: Option<String>,
     /// Checksum sent and compared: crc64nvme, crc32c or sha256 [default: crc64nvme]
-    #[arg(long, value_name = "NAME", help_heading = "Uploads")]
+    #[arg(long, value_name = "NAME", help_heading = "Uploads", hide_short_help = true)]
     pub checksum: Option<String>,
     /// Files above this size go in parts [default: 64MiB]
-    #[arg(long, value_name = "BYTES", help_heading = "Uploads")]
+    #[arg(long, value_name = "BYTES", help_heading = "Uploads", hide_short_help = true)]
     pub multipart_threshold: Option<String>,
     /// Storage class of the objects, such as STANDARD_IA
-    #[arg(long, value_name = "CLASS", help_heading = "Uploads")]
+    #[arg(long, value_name = "CLASS", help_heading = "Uploads", hide_short_help = true)]
     pub storage_class: Option<String>,
     /// Server-side encryption: AES256 or aws:kms
-    #[arg(long, value_name = "SSE", help_heading = "Uploads")]
+    #[arg(long, value_name = "SSE", help_heading = "Uploads", hide_short_help = true)]
     pub sse: Option<String>,
     /// KMS key for --sse aws:kms
-    #[arg(long, value_name = "KEY", help_heading = "Uploads")]
+    #[arg(long, value_name = "KEY", help_heading = "Uploads", hide_short_help = true)]
     pub sse_kms_key_id: Option<String>,
     /// Tags of the objects: k=v&k2=v2, percent-encoded [env: AMP_TAGS]
-    #[arg(long, value_name = "TAGS", help_heading = "Uploads")]
+    #[arg(long, value_name = "TAGS", help_heading = "Uploads", hide_short_help = true)]
     pub tags: Option<String>,
     /// Canned ACL of the objects, such as bucket-owner-full-control [env: AMP_ACL]
-    #[arg(long, value_name = "NAME", help_heading = "Uploads")]
+    #[arg(long, value_name = "NAME", help_heading = "Uploads", hide_short_help = true)]
     pub acl: Option<String>,
     /// Keep files that S3 confirmed
     #[arg(long, help_heading = "Uploads")]
     pub keep_local: bool,
     /// Upload files too that changed since amp-extract unpacked them
-    #[arg(long, help_heading = "Uploads")]
+    #[arg(long, help_heading = "Uploads", hide_short_help = true)]
     pub accept_modified: bool,
 
     /// Upload nothing: compare the objects of earlier loads with the bucket
     #[arg(long, help_heading = "Verification")]
     pub verify: bool,
     /// Days of loads that --verify looks at [default: 30]
-    #[arg(long, value_name = "N", requires = "verify", help_heading = "Verification")]
+    #[arg(long, value_name = "N", requires = "verify", help_heading = "Verification", hide_short_help = true)]
     pub days: Option<String>,
 
     #[command(flatten)]

@@ -28,6 +28,7 @@ mod repair;
 mod run;
 mod secrets;
 mod settings;
+mod shell;
 mod signals;
 mod splitting;
 mod staging;

@@ -18,6 +18,7 @@ mod local;
 mod manifests;
 mod metrics;
 mod multipart;
+mod shell;
 mod signals;
 mod starting;
 mod storing;
