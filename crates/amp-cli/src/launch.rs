@@ -31,6 +31,8 @@ pub struct Program {
     pub log_prefix: &'static str,
     /// A flag that makes a run another job, and what the metrics of that job begin with; those of others begin with the program's name.
     pub other_job: Option<(&'static str, &'static str)>,
+    /// Flags with which it only looks: nothing is changed, and no metrics are left.
+    pub looks: &'static [&'static str],
 }
 
 /// What a program made of its arguments.
@@ -95,7 +97,7 @@ where
     let report = |dotenv: Option<DotEnv>| {
         let mut resolver = Resolver::new(environment.clone(), dotenv);
         let given = resolver.text(&METRICS_FILE, common_args.metrics_file.as_deref());
-        start.report(given.filter(|_| !common_args.dry_run))
+        start.report(given)
     };
     let unusable = |problems: &[String], report| start.unusable::<D>(problems, common_args.output, report);
 
@@ -128,7 +130,8 @@ where
     let bars = MultiProgress::new();
     let log = log_subject.map(|subject| RunLog { prefix: program.log_prefix, subject, started });
     let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
-    let progress = progress::choose(common_args.progress, common_args.quiet, io::stderr().is_terminal(), &bars);
+    let (progress, screen) =
+        progress::choose(common_args.progress, common_args.quiet, io::stderr().is_terminal(), &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unusable(&[format!("cannot start: {error}")], report),
@@ -145,7 +148,7 @@ where
     });
     // A look-up or a read that hangs must not hold the exit up.
     runtime.shutdown_background();
-    bars.clear().ok();
+    screen.end();
 
     let mut code = document.exit().code(interrupted);
     if let Err(error) = print(&document, common_args.output) {

@@ -32,14 +32,15 @@ impl Start {
         Self { program, words, started: Utc::now(), clock: Instant::now() }
     }
 
-    /// What the run is to leave in the file or directory that was given, if one was.
+    /// What the run is to leave in the file or directory that was given, if one was and it does not only look.
     pub(crate) fn report(&self, given: Option<String>) -> Option<Report> {
         let job = match self.program.other_job {
             Some((flag, job)) if self.has(flag) => job.to_owned(),
             _ => self.program.name.replace('-', "_"),
         };
         let Self { program: Program { version, .. }, started, clock, .. } = *self;
-        given.map(|given| Report { job, version, started, clock, given: given.into() })
+        let looks = self.program.looks.iter().any(|flag| self.has(flag));
+        given.filter(|_| !looks).map(|given| Report { job, version, started, clock, given: given.into() })
     }
 
     /// Ends a run that cannot begin, for these reasons.
@@ -74,7 +75,7 @@ impl Start {
         }
         let dotenv = read_dotenv(self.value("--env-file").map(Path::new)).ok().flatten();
         let given = Resolver::new(environment, dotenv).text(&METRICS_FILE, self.value("--metrics-file"));
-        let report = self.report(given.filter(|_| !self.has("--dry-run")));
+        let report = self.report(given);
         let text = error.to_string();
         let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let wants_json = self.value("--output") == Some("json");

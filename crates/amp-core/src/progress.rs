@@ -6,10 +6,18 @@ pub trait Progress: Send + Sync {
     fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter>;
 }
 
-/// One transfer under way; dropping it ends it.
+/// One transfer under way, or one item of it; dropping it ends it.
 pub trait Meter: Send + Sync {
     /// `bytes` more are done.
     fn advance(&self, bytes: u64);
+
+    /// The transfer has so many items: files or members.
+    fn expect_items(&self, _items: u64) {}
+
+    /// One of them begins, of so many bytes of the transfer's. What is told of it counts for the transfer too.
+    fn item(&self, _name: &str, _bytes: u64) -> Box<dyn Meter> {
+        Box::new(Silent)
+    }
 }
 
 /// Shows nothing.

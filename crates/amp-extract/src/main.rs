@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         log_prefix: "log_amplitude_",
         other_job: None,
+        looks: &["--dry-run", "--status"],
     };
     launch::<Args, _, _>(program, Settings::resolve, run)
 }

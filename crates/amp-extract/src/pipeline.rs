@@ -213,7 +213,10 @@ impl<'a> Pipeline<'a> {
         self.tally().requests += 1;
         let stop = &self.session.stop;
         let failed = |error| WindowError::Export { error, requested_at };
+        // The API may take minutes to its first byte.
+        let waiting = self.session.progress.begin(&format!("waiting for {}", in_short(window)), None);
         let answer = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)?;
+        drop(waiting);
         let mut response = answer.map_err(failed)?;
         let is_text = says_text(&response);
         let meter =

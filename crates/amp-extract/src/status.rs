@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Session};
+use amp_cli::{Document, Exit, Outcome, Page, Session};
 use amp_core::disk::DiskError;
 use amp_core::ledger::{Ledger, Source};
 use amp_core::stage::Staging;
@@ -223,6 +223,19 @@ impl Document for Report {
         match self {
             Self::Run(summary) => summary.exit(),
             Self::Status(_) => Exit::Done,
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Run(summary) => summary.outcome(),
+            Self::Status(_) => Outcome::Complete,
+        }
+    }
+
+    fn measure(&self, page: &mut Page) {
+        if let Self::Run(summary) = self {
+            summary.measure(page);
         }
     }
 

@@ -54,6 +54,12 @@ impl Identifier {
         Self { staging, ledger, cache: Mutex::default(), accept_modified }
     }
 
+    /// How long the file of that name looks; nothing when it is gone.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> u64 {
+        self.staging.root().join(name).metadata().map_or(0, |metadata| metadata.len())
+    }
+
     /// Opens the file of that name; `None` when it is gone. Files above `large` are known by their digest alone, whatever the algorithm:
     /// their parts get checksums of their own. Blocks on the disk.
     ///

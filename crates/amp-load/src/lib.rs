@@ -217,6 +217,7 @@ async fn load(
     let ledger = Ledger::of(&staging);
     let bytes = plan.uploads.iter().filter_map(|planned| staging.root().join(&planned.file).metadata().ok());
     let meter = session.progress.begin("uploading", Some(bytes.map(|metadata| metadata.len()).sum()));
+    meter.expect_items(plan.uploads.len() as u64);
     let tally = Arc::new(Tally::default());
     let recorder = Recorder {
         ledger: ledger.clone(),

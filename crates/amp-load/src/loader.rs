@@ -135,7 +135,8 @@ impl Loader {
         let began = Instant::now();
         // Held until a refusal has halted the run, so that no other file begins in between.
         let mut permit = Some(permit);
-        match self.upload(&planned, &mut permit).await {
+        let item = Arc::from(self.meter.item(&planned.file, self.identifier.bytes(&planned.file)));
+        match self.upload(&planned, &mut permit, &item).await {
             Ok(Some((opened, receipt, skipped))) => {
                 drop(permit);
                 let seconds = began.elapsed().as_secs_f64();
@@ -161,15 +162,16 @@ impl Loader {
         self: &Arc<Self>,
         planned: &Planned,
         permit: &mut Option<OwnedSemaphorePermit>,
+        item: &Arc<dyn Meter>,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
-        match self.upload_trusting(planned, permit, Trust::Stamp).await {
+        match self.upload_trusting(planned, permit, item, Trust::Stamp).await {
             // Its stamp may have promised what its bytes did not hold; the bytes tell what it is now.
             Err(LoadError::Unsteady) if self.identifier.is_known(&planned.file)? => {
                 if permit.is_none() {
                     *permit = self.permit().await;
                 }
                 match permit {
-                    Some(_) => self.upload_trusting(planned, permit, Trust::Bytes).await,
+                    Some(_) => self.upload_trusting(planned, permit, item, Trust::Bytes).await,
                     None => Err(LoadError::Unsteady),
                 }
             }
@@ -181,6 +183,7 @@ impl Loader {
         self: &Arc<Self>,
         planned: &Planned,
         permit: &mut Option<OwnedSemaphorePermit>,
+        item: &Arc<dyn Meter>,
         trust: Trust,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         let (identifier, file) = (Arc::clone(&self.identifier), planned.file.clone());
@@ -200,9 +203,9 @@ impl Loader {
         let receipt = if opened.staged.bytes() > large {
             // Its parts take permits of their own.
             permit.take();
-            self.upload_in_parts(&opened, &object).await?
+            self.upload_in_parts(&opened, &object, item).await?
         } else {
-            self.upload_whole(&opened.file, &opened.sum, &object).await?
+            self.upload_whole(&opened.file, &opened.sum, &object, item).await?
         };
         Ok(Some((opened, receipt, false)))
     }
@@ -236,9 +239,10 @@ impl Loader {
         file: &Arc<File>,
         sum: &Sum,
         object: &NewObject,
+        item: &Arc<dyn Meter>,
     ) -> Result<Receipt, LoadError> {
         let checksum = sum.checksum();
-        let source = self.source(file, 0, sum, true);
+        let source = self.source(file, 0, sum, true, item);
         let mut tried_before = false;
         let reply = self.tries.run(|retry| {
             tried_before = retry > 0;
@@ -273,9 +277,16 @@ impl Loader {
         Claim { key, file, expected: Expected { digest: sum.digest, checksum, etag: None } }
     }
 
-    pub(crate) fn source(&self, file: &Arc<File>, offset: u64, sum: &Sum, to_end: bool) -> Source {
+    pub(crate) fn source(
+        &self,
+        file: &Arc<File>,
+        offset: u64,
+        sum: &Sum,
+        to_end: bool,
+        item: &Arc<dyn Meter>,
+    ) -> Source {
         let buffer = (BUFFERS / self.settings.concurrency).clamp(64 << 10, 256 << 10);
-        Source::new(Arc::clone(file), offset, sum.digest, to_end, buffer, Arc::clone(&self.meter))
+        Source::new(Arc::clone(file), offset, sum.digest, to_end, buffer, Arc::clone(item))
     }
 }
 

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         log_prefix: "log_s3_load_",
         other_job: Some(("--verify", VERIFY_JOB)),
+        looks: &["--dry-run"],
     };
     launch::<Args, _, _>(program, Settings::resolve, run)
 }

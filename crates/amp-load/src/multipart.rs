@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_cli::Stop;
+use amp_core::progress::Meter;
 use amp_core::receipt::{Algorithm, Checksum, Receipt, Stored};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinSet;
@@ -37,6 +38,7 @@ impl Loader {
         self: &Arc<Self>,
         opened: &Opened,
         object: &NewObject,
+        item: &Arc<dyn Meter>,
     ) -> Result<Receipt, LoadError> {
         let Some(_one_of_few) = self.halt.unless_requested(self.large.acquire()).await else {
             return Err(stopped(object).into());
@@ -63,7 +65,7 @@ impl Loader {
             self.uploads.opened(key, &id)?;
         }
         let mut tasks = JoinSet::new();
-        let (checksum, reply) = match self.send_parts(&mut tasks, opened, object, &id).await {
+        let (checksum, reply) = match self.send_parts(&mut tasks, opened, object, item, &id).await {
             Ok(sent) => sent,
             Err(error) => {
                 // No part may arrive after the abort.
@@ -88,6 +90,7 @@ impl Loader {
         tasks: &mut JoinSet<Result<(Sum, StoredPart), LoadError>>,
         opened: &Opened,
         object: &NewObject,
+        item: &Arc<dyn Meter>,
         id: &str,
     ) -> Result<(Checksum, Option<Stored>), LoadError> {
         let mut done: Vec<(Sum, StoredPart)> = Vec::new();
@@ -99,7 +102,7 @@ impl Loader {
             let (loader, file) = (Arc::clone(self), Arc::clone(&opened.file));
             let (key, id) = (object.key.clone(), id.to_owned());
             let total = opened.sum.digest.bytes;
-            let buffer_source = self.source(&opened.file, offset, &opened.sum, offset + length == total);
+            let buffer_source = self.source(&opened.file, offset, &opened.sum, offset + length == total, item);
             tasks.spawn(async move {
                 let _permit = permit;
                 let algorithm = loader.settings.checksum;

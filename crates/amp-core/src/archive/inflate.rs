@@ -8,6 +8,7 @@ use super::error::ArchiveError;
 use super::members::EventMember;
 use super::{Format, Shared};
 use crate::checksum::{Digester, LineCounter};
+use crate::progress::Meter;
 use crate::stage::{PartialFile, SealedFile};
 
 /// Smaller buffers cost up to twice the time; bigger ones gain nothing.
@@ -123,6 +124,20 @@ impl<R: Read> Read for Gzip<R> {
             Self::Empty(_) => Ok(0),
             Self::Stream(decoder) => decoder.read(buffer),
         }
+    }
+}
+
+/// Passes bytes on and tells how many.
+pub(super) struct Counted<'a, R> {
+    pub(super) reader: R,
+    pub(super) meter: &'a dyn Meter,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.meter.advance(read as u64);
+        Ok(read)
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub use ahead::Ahead;
 pub use error::{ArchiveError, Limit, MemberProblem};
-use inflate::Inflater;
+use inflate::{Counted, Inflater};
 use members::{Contents, Member};
 pub use source::ExportArchive;
 
@@ -51,7 +51,7 @@ pub struct Unpacking<'a> {
     pub limits: Limits,
     /// How many members are unpacked at the same time; at least one.
     pub threads: usize,
-    /// Told of the archive's bytes as they are read.
+    /// Told of the archive's bytes as they are read, and of its members.
     pub meter: &'a dyn Meter,
     /// Set from outside to stop.
     pub cancelled: &'a AtomicBool,
@@ -117,6 +117,7 @@ pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead
     let own = Volume::default();
     let shared = Shared::new(how, &archive_bytes, ahead.map_or(&own, Ahead::volume));
     let Contents { mut members, skipped } = members::list(archive, &shared)?;
+    how.meter.expect_items(members.len() as u64);
     // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.
     members.sort_by_key(|member| {
         (ahead.is_some_and(|ahead| ahead.is_at_work_on(member)), std::cmp::Reverse(member.facts.packed))
@@ -150,12 +151,15 @@ fn work(
     let mut inflater = Inflater::new(shared);
     let mut files = Vec::new();
     while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let item = shared.how.meter.item(&member.event.name.to_string(), member.facts.packed);
         let file = match ahead.and_then(|ahead| ahead.take(member, shared.how.format)) {
-            Some(file) => Ok(file),
-            None => member.open(|zipped| inflater.unpack(zipped, &member.event)),
+            Some(file) => {
+                item.advance(member.facts.packed);
+                Ok(file)
+            }
+            None => member.open(|zipped| inflater.unpack(Counted { reader: zipped, meter: &*item }, &member.event)),
         };
         files.push(file.inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?);
-        shared.how.meter.advance(member.facts.packed);
     }
     Ok(files)
 }

@@ -36,4 +36,5 @@ mod status;
 mod status_form;
 mod statuses;
 mod support;
+mod terminal;
 mod windows;

@@ -1,6 +1,7 @@
 //! What a run says on stdout and stderr.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -183,9 +184,27 @@ fn progress_that_is_asked_for_without_a_terminal_comes_in_lines() {
 }
 
 #[test]
+fn a_download_that_stands_still_is_told_of_all_the_same() {
+    for (rule, told) in
+        [(":stall", "waiting for 2025-11-06T04: "), (":stall=100", "downloading 2025-11-06T04: 100 B of ")]
+    {
+        let lab = Lab::faulty(&[rule]);
+        let running = lab.for_people(&ALONE).args(&["--progress", "always"]);
+        let mut running = running.args(&["--read-timeout", "20s", "--max-retries", "0"]).spawn();
+        let lines = BufReader::new(running.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let told = format!("amp-extract: {told}");
+        // The second of its lines is told though nothing came since the first.
+        let line = lines.filter(|line| line.starts_with(&told)).nth(1).unwrap();
+        assert!(line.ends_with(" so far") || line.contains("nothing for "), "{line}");
+        running.signal("TERM");
+        assert_eq!(running.wait().code, Some(143));
+    }
+}
+
+#[test]
 fn on_a_terminal_a_bar_shows_bytes_rate_and_time_left_and_is_gone_in_the_end() {
     let lab = slow();
-    let ran = lab.for_people(&ALONE).on_a_terminal("2>&1 >table").run();
+    let ran = lab.for_people(&ALONE).on_a_terminal(120, "2>&1 >table").run();
     if ran.stderr.contains("not found") {
         eprintln!("not tested: there is no `script` to make a terminal");
         return;

@@ -27,13 +27,13 @@ fn there_are_colours_on_a_terminal_unless_no_color_is_set() {
     let lab = Lab::new();
     lab.run(&["--date", DAY]).exits(0);
     let look = || lab.for_people(&["--status", "--date", DAY]);
-    let ran = look().on_a_terminal("").run();
+    let ran = look().on_a_terminal(100, "").run();
     if ran.stderr.contains("not found") {
         eprintln!("not tested: there is no `script` to make a terminal");
         return;
     }
     assert!(ran.stdout.contains("\u{1b}[36mS\u{1b}[0m"), "{ran:#?}");
-    let ran = look().env("NO_COLOR", "1").on_a_terminal("").run();
+    let ran = look().env("NO_COLOR", "1").on_a_terminal(100, "").run();
     assert!(ran.stdout.contains("SSSSSS") && !ran.stdout.contains('\u{1b}'), "{ran:#?}");
 }
 

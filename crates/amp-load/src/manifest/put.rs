@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use amp_core::checksum::Digest;
 use amp_core::ledger::LoadRecord;
+use amp_core::progress::{Meter, Silent};
 use amp_core::receipt::Receipt;
 use amp_core::retry::Verdict;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -117,5 +118,7 @@ async fn upload(loader: &Loader, key: &str, content: Vec<u8>, digest: Digest) ->
     let (file, sum) = blocking(in_memory).await?.map_err(|error| LoadError::Internal(error.to_string()))?;
     // Whatever --if-exists says of data: a manifest is replaced when its day has changed.
     let object = NewObject { key: key.to_owned(), content_type: "application/json", only_if_new: false };
-    loader.upload_whole(&Arc::new(file), &sum, &object).await
+    // The total on the screen is of files.
+    let item: Arc<dyn Meter> = Arc::new(Silent);
+    loader.upload_whole(&Arc::new(file), &sum, &object, &item).await
 }
