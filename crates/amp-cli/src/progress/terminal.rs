@@ -7,13 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use rustix::fs::OFlags;
 
 /// How often a program that draws looks whether another has come.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Within this one that draws has seen us and taken its bars away.
 const COURTESY: Duration = Duration::from_millis(500);
-/// Opening a terminal must not make it this process's.
-const O_NOCTTY: i32 = rustix::fs::OFlags::NOCTTY.bits() as i32;
+/// Opening a terminal must neither make it this process's nor wait for a modem.
+const OPEN: i32 = OFlags::NOCTTY.union(OFlags::NONBLOCK).bits() as i32;
+/// Another looks for microseconds; who holds the lock for longer is none of ours.
+const SHARE_TRIES: u32 = 100;
 
 /// The terminal on stderr, and a lock on it that both programs share while they live: who can have it alone, is alone.
 /// It is the kernel's and dies with the process.
@@ -23,7 +26,7 @@ impl Terminal {
     /// `None` where the terminal cannot be opened, as after `su`.
     fn on_stderr() -> Option<Self> {
         // Opened anew: a lock belongs to what was opened, and the shell's was opened for all it starts.
-        let file = OpenOptions::new().read(true).custom_flags(O_NOCTTY).open("/proc/self/fd/2").ok()?;
+        let file = OpenOptions::new().read(true).custom_flags(OPEN).open("/proc/self/fd/2").ok()?;
         let terminal = Self(file);
         terminal.share();
         Some(terminal)
@@ -31,7 +34,8 @@ impl Terminal {
 
     /// Another may hold it alone for the moment in which it looks.
     fn share(&self) {
-        while let Err(TryLockError::WouldBlock) = self.0.try_lock_shared() {
+        for _ in 0..SHARE_TRIES {
+            let Err(TryLockError::WouldBlock) = self.0.try_lock_shared() else { break };
             thread::sleep(Duration::from_millis(1));
         }
     }
