@@ -21,7 +21,7 @@ pub(super) struct Reply {
 
 pub(super) enum ReplyBody {
     Bytes(Vec<u8>),
-    File(File),
+    File(io::Take<File>),
 }
 
 impl Reply {

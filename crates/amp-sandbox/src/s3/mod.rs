@@ -9,6 +9,7 @@ mod error;
 mod multipart;
 mod object;
 mod payload;
+mod range;
 mod receive;
 mod rule;
 mod server;

@@ -1,6 +1,7 @@
 //! Calls on one object.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 
 use chrono::{DateTime, Utc};
 
@@ -9,6 +10,7 @@ use super::call::Call;
 use super::checksum::{Algorithm, Claim};
 use super::error::{Failure, S3Error};
 use super::payload;
+use super::range::ByteRange;
 use super::receive::{etag, receive};
 use super::sigv4::Signed;
 use super::state::{Bucket, State};
@@ -215,8 +217,14 @@ pub(super) fn get(state: &State, exchange: &mut Exchange<'_>, call: &Call, signe
     payload::none(exchange, signed)?;
     let object = find(state, call)?;
     let mut headers = describe(call, &exchange.head, &object);
-    headers.push(("Content-Length".into(), object.bytes.to_string()));
-    Ok(Reply { status: 200, headers, body: ReplyBody::File(File::open(&object.path)?) })
+    let range = ByteRange::of(&exchange.head, object.bytes)?;
+    headers.extend(range.as_ref().map(|range| ("Content-Range".into(), range.of_size(object.bytes))));
+    let status = if range.is_some() { 206 } else { 200 };
+    let ByteRange { start, length } = range.unwrap_or(ByteRange { start: 0, length: object.bytes });
+    headers.push(("Content-Length".into(), length.to_string()));
+    let mut file = File::open(&object.path)?;
+    file.seek(SeekFrom::Start(start))?;
+    Ok(Reply { status, headers, body: ReplyBody::File(file.take(length)) })
 }
 
 /// Deleting what isn't there is a success, as S3 has it.

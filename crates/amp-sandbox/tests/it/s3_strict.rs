@@ -50,6 +50,21 @@ fn a_right_request_is_stored_and_its_checksum_comes_back() {
 }
 
 #[test]
+fn a_part_of_an_object_comes_as_a_part() {
+    let s3 = server();
+    s3.put_object_directly("lake", "k", b"0123456789").unwrap();
+    let get = |range| Caller::of(&s3).call("GET", "/lake/k", &[("range", range)], b"").unwrap();
+    let part = get("bytes=2-4");
+    assert_eq!((part.status, part.text().as_str()), (206, "234"));
+    assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));
+    let whole = get("bytes=4-2");
+    assert_eq!((whole.status, whole.text().as_str(), whole.header("content-range")), (200, "0123456789", None));
+    let beyond = get("bytes=10-");
+    refused(&beyond, 416, "InvalidRange");
+    assert_eq!(beyond.header("content-range"), Some("bytes */10"));
+}
+
+#[test]
 fn a_wrong_key_secret_region_clock_or_signature_is_refused() {
     let s3 = server();
     let right = Caller::of(&s3);
