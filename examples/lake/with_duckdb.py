@@ -53,7 +53,7 @@ def main(location: str, day: str | None = None) -> None:
     # Every part of an export has a # in its name, and nothing else in the bucket needs to.
     files = f"{location.rstrip('/')}/**/*#*.json*"
     events = connection.read_json(files, columns=COLUMNS, format="newline_delimited", filename=True, hive_partitioning=True)
-    # A key template with date={date} makes `date` a column, and only the objects of that day are read.
+    # A key template with date={date} makes `date` a column. Either way DuckDB opens the objects of the day asked for only.
     date = "date" if "date" in events.columns else r"regexp_extract(filename, '_(\d{4}-\d\d-\d\d)_', 1)::DATE"
     if day:
         events = events.filter(f"{date} = DATE '{day}'")
