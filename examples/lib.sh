@@ -59,7 +59,7 @@ need() {
 python_with() {
     local home=$target/examples/$1
     python=$home/bin/python
-    cmp -s "$2" "$home/installed" && return
+    cmp -s "$2" "$home/installed" && "$python" -c "" && return
     # Debian splits off what an environment with pip is made of.
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     quietly python3 -m venv --clear "$home" || leave_out "needs python3 -m venv (Debian's package python3-venv)"
