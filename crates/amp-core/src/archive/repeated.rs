@@ -48,13 +48,17 @@ pub(super) fn check(source: &Positioned, directory: u64, base: u64, path: &Path)
         central.seek_relative(i64::from(u16_at(&header, 32))).map_err(failed)?;
         let refused = |problem| ArchiveError::Member { member: String::from_utf8_lossy(&name).into_owned(), problem };
         let mut large = large_numbers(&extra);
-        let [unpacked, _packed, offset] = [24, 20, 42].map(|at| match u32_at(&header, at) {
+        let [unpacked, packed, offset] = [24, 20, 42].map(|at| match u32_at(&header, at) {
             u32::MAX => large.next().unwrap_or(u32::MAX.into()),
             number => number.into(),
         });
         let local = base.saturating_add(offset);
-        if local_name(source, local).map_err(failed)? != name {
+        let own = own_header(source, local).map_err(failed)?;
+        if own.name != name {
             return Err(refused(MemberProblem::Damaged("its own header has another name".to_owned())));
+        }
+        if local.saturating_add(own.bytes).saturating_add(packed) > directory {
+            return Err(refused(MemberProblem::Damaged("its bytes reach into the directory".to_owned())));
         }
         let content = (u32_at(&header, 16), unpacked);
         if *contents.entry(name.clone()).or_insert(content) != content {
@@ -95,11 +99,9 @@ fn large_numbers(mut extra: &[u8]) -> impl Iterator<Item = u64> + '_ {
     field.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))
 }
 
-fn local_name(source: &Positioned, at: u64) -> io::Result<Vec<u8>> {
+fn own_header(source: &Positioned, at: u64) -> io::Result<LocalHeader> {
     let mut local = source.clone();
     local.seek(SeekFrom::Start(at))?;
     let header = LocalHeader::read(&mut local)?;
-    header
-        .map(|header| header.name)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the directory points to no member"))
+    header.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the directory points to no member"))
 }
