@@ -243,13 +243,27 @@ impl WindowSpec {
         Ok(Self::Between(HourWindow::day(parse_date(text)?)))
     }
 
-    /// `--start` and `--end`: a day means its hour 00 as a start and its hour 23 as an end.
+    /// `--start`: an hour, or a day for its hour 00.
     ///
     /// # Errors
-    /// [`WindowError::NotAnHour`] and [`WindowError::Reversed`].
-    pub fn between(start: &str, end: &str) -> Result<Self, WindowError> {
-        let start = parse_date(start).map(Hour::first_of).or_else(|_| Hour::parse(start))?;
-        let end = parse_date(end).map(Hour::last_of).or_else(|_| Hour::parse(end))?;
+    /// For what is neither.
+    pub fn start(text: &str) -> Result<Hour, NotAnHour> {
+        parse_date(text).map(Hour::first_of).or_else(|_| Hour::parse(text))
+    }
+
+    /// `--end`: an hour, or a day for its hour 23.
+    ///
+    /// # Errors
+    /// For what is neither.
+    pub fn end(text: &str) -> Result<Hour, NotAnHour> {
+        parse_date(text).map(Hour::last_of).or_else(|_| Hour::parse(text))
+    }
+
+    /// `--start` and `--end`, both included.
+    ///
+    /// # Errors
+    /// [`WindowError::Reversed`] and [`WindowError::TooLong`].
+    pub fn between(start: Hour, end: Hour) -> Result<Self, WindowError> {
         let window = HourWindow::new(start, end)?;
         if window.count() > u64::from(MOST_DAYS) * 24 {
             Err(WindowError::TooLong(window))
@@ -309,6 +323,10 @@ impl WindowSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn between(start: &str, end: &str) -> Result<WindowSpec, WindowError> {
+        WindowSpec::between(WindowSpec::start(start)?, WindowSpec::end(end)?)
+    }
     use proptest::prelude::*;
 
     fn window(start: &str, end: &str) -> HourWindow {
@@ -328,14 +346,8 @@ mod tests {
         let at = "2025-11-07T10:30:00Z";
         assert_eq!(planned(WindowSpec::Yesterday, at), "2025-11-06T00..2025-11-06T23");
         assert_eq!(planned(WindowSpec::date("2025-11-01").unwrap(), at), "2025-11-01T00..2025-11-01T23");
-        assert_eq!(
-            planned(WindowSpec::between("2025-11-01", "2025-11-02").unwrap(), at),
-            "2025-11-01T00..2025-11-02T23"
-        );
-        assert_eq!(
-            planned(WindowSpec::between("2025-11-01T05", "20251101T07").unwrap(), at),
-            "2025-11-01T05..2025-11-01T07"
-        );
+        assert_eq!(planned(between("2025-11-01", "2025-11-02").unwrap(), at), "2025-11-01T00..2025-11-02T23");
+        assert_eq!(planned(between("2025-11-01T05", "20251101T07").unwrap(), at), "2025-11-01T05..2025-11-01T07");
         assert_eq!(planned(WindowSpec::last("3d").unwrap(), at), "2025-11-04T00..2025-11-06T23");
         assert_eq!(planned(WindowSpec::last("2w").unwrap(), at), "2025-10-24T00..2025-11-06T23");
         assert_eq!(planned(WindowSpec::last("12h").unwrap(), at), "2025-11-06T20..2025-11-07T07");
@@ -347,7 +359,7 @@ mod tests {
         for text in ["", "d", "0d", "-1d", "+1d", "1", "1m", "3 d", "99999999999d", "4000000w", "1.5d", "٣d"] {
             assert!(WindowSpec::last(text).is_err(), "{text}");
         }
-        assert!(matches!(WindowSpec::between("0001-01-01", "2025-01-01"), Err(WindowError::TooLong(_))));
+        assert!(matches!(between("0001-01-01", "2025-01-01"), Err(WindowError::TooLong(_))));
         for text in ["", "1", "0/3", "4/3", "1/0", "a/b", "+1/2", "1/2/3", "-1/2"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
@@ -420,7 +432,7 @@ mod tests {
         fn no_text_makes_the_parsers_panic(text in ".*") {
             let _ = Hour::parse(&text);
             let _ = WindowSpec::last(&text);
-            let _ = WindowSpec::between(&text, &text);
+            let _ = (WindowSpec::start(&text), WindowSpec::end(&text));
             let _ = text.parse::<Shard>();
         }
     }

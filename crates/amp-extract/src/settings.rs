@@ -158,7 +158,15 @@ fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> O
         (None, None, None, None) if args.status => Ok(WindowSpec::Between(last_days(now))),
         (None, None, None, None) => Ok(WindowSpec::Yesterday),
         (Some(date), None, None, None) => named("--date", WindowSpec::date(&date)),
-        (None, Some(start), Some(end), None) => named("--start, --end", WindowSpec::between(&start, &end)),
+        (None, Some(start), Some(end), None) => match (WindowSpec::start(&start), WindowSpec::end(&end)) {
+            (Ok(start), Ok(end)) => named("--start, --end", WindowSpec::between(start, end)),
+            (start, end) => {
+                let bad = [("--start", start.err()), ("--end", end.err())];
+                let bad = bad.into_iter().filter_map(|(flag, error)| Some(format!("{flag}: {}", error?)));
+                bad.for_each(|problem| resolver.problem(problem));
+                return None;
+            }
+        },
         (None, None, None, Some(last)) => named("--last", WindowSpec::last(&last)),
         (None, Some(_), None, None) => Err("--start needs --end, the last hour wanted".to_owned()),
         (None, None, Some(_), None) => Err("--end needs --start, the first hour wanted".to_owned()),

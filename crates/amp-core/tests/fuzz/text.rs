@@ -28,7 +28,9 @@ pub(crate) fn any_text(bytes: &[u8]) {
         3 => {
             let mut parts = text.splitn(3, ' ');
             let (start, end) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            windows(WindowSpec::between(start, end), now, parts.next().and_then(|shard| shard.parse().ok()));
+            let between = |(start, end)| WindowSpec::between(start, end);
+            let ends = WindowSpec::start(start).and_then(|start| Ok((start, WindowSpec::end(end)?)));
+            windows(ends.map_err(Into::into).and_then(between), now, parts.next().and_then(|shard| shard.parse().ok()));
         }
         4 => numbers(&text),
         5 => endpoints(&text),

@@ -47,6 +47,13 @@ fn everything_that_is_missing_or_wrong_is_told_in_one_run() {
 }
 
 #[test]
+fn a_bad_start_and_a_bad_end_are_told_in_one_run() {
+    let ran = Lab::new().run(&["--start", "never", "--end", "always"]);
+    assert_eq!(ran.exits(2)["failures"].as_array().unwrap().len(), 2);
+    ran.says(&["--start: `never` is not a day or an hour", "--end: `always` is not a day or an hour"]);
+}
+
+#[test]
 fn no_keys_or_half_a_pair_is_told_with_the_missing_names() {
     let lab = Lab::new();
     let ran = lab.bare(&ALONE).run();
