@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crc_fast::CrcAlgorithm::Crc64Nvme;
+use memchr::memchr_iter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A CRC64NVME checksum. Displays as S3 writes it: base64 of its eight bytes, the most significant first.
@@ -80,9 +81,7 @@ pub struct LineCounter {
 impl LineCounter {
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        // Sums of 255 bytes each fit a byte, which lets the compiler count many at a time.
-        let count = |part: &[u8]| part.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>();
-        self.newlines += bytes.chunks(255).map(|part| u64::from(count(part))).sum::<u64>();
+        self.newlines += memchr_iter(b'\n', bytes).count() as u64;
         if let Some(last) = bytes.last() {
             self.open = *last != b'\n';
         }
