@@ -1,0 +1,120 @@
+//! What to ask for, of a year: windows cut to days and shards, and every hour looked up in the ledger.
+#![expect(clippy::unwrap_used, reason = "nothing from outside reaches it")]
+
+use amp_core::archive::Format;
+use amp_core::checksum::Digest;
+use amp_core::hour::Hour;
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, LoadRecord};
+use amp_core::receipt::{Algorithm, Checksum, Proof};
+use amp_core::secret::Secret;
+use amp_core::stage::Staging;
+use amp_core::window::{HourWindow, WindowSpec};
+use amp_extract::Settings;
+use amp_extract::known::Known;
+use amp_extract::plan::Plan;
+use chrono::{DateTime, Utc};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+const DAYS: u64 = 365;
+const SHARDS: u32 = 100;
+
+fn main() {
+    divan::main();
+}
+
+fn now() -> DateTime<Utc> {
+    "2025-11-07T12:00:00Z".parse().unwrap()
+}
+
+fn year() -> HourWindow {
+    WindowSpec::last("365d").unwrap().resolve(now(), None).unwrap().window.unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        window: Some(year()),
+        cut: false,
+        repair_days: 0,
+        force: false,
+        base_url: "http://127.0.0.1".parse().unwrap(),
+        api_key: Secret::new("key".into()),
+        secret_key: Secret::new("secret".into()),
+        download_dir: "downloaded_data".into(),
+        lacks_key: false,
+        status: false,
+        keep_archives: false,
+        format: Format::Json,
+        concurrency: 1,
+        max_unpacked: None,
+        max_ratio: 250,
+    }
+}
+
+fn file(hour: Hour) -> FileRecord {
+    FileRecord {
+        name: format!("100011471_{}_{}#0.json", hour.date(), hour.of_day()),
+        digest: Digest { bytes: 1 << 20, ..Digest::default() },
+        lines: 1500,
+        stamp: None,
+    }
+}
+
+fn load(file: FileRecord) -> LoadRecord {
+    LoadRecord {
+        at: now(),
+        key: format!("events/{}", file.name),
+        file: file.name,
+        digest: file.digest,
+        bucket: "lake".into(),
+        endpoint: None,
+        checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: file.digest.crc64nvme.to_string() },
+        proof: Proof::Checksum,
+        in_place_of: Vec::new(),
+    }
+}
+
+/// A ledger in which every hour of the year was asked for, got and loaded.
+fn full(ledger: &Ledger, settings: &Settings) {
+    for day in year().days() {
+        let files: Vec<_> = day.hours().map(file).collect();
+        let (at, source, date) = (now(), settings.source(), day.start().date());
+        ledger.note(date, &HourRecord::Asked { at, window: day, source: source.clone() }).unwrap();
+        ledger.note(date, &HourRecord::Staging { at, files: files.clone() }).unwrap();
+        let fetched = HourRecord::Fetched {
+            at,
+            window: day,
+            source,
+            requested_at: at,
+            unsettled: Vec::new(),
+            no_data: Vec::new(),
+            files: files.clone(),
+        };
+        ledger.note(date, &fetched).unwrap();
+        ledger.note_loads(&files.into_iter().map(load).collect::<Vec<_>>()).unwrap();
+    }
+}
+
+/// All hours of the year are done; items are hours.
+#[divan::bench(max_time = 5)]
+fn plan_a_year(bencher: Bencher<'_, '_>) {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let staging = Staging::open(dir.path()).unwrap();
+    let (ledger, settings) = (Ledger::of(&staging), settings());
+    full(&ledger, &settings);
+    bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
+        let mut known = Known::new(&staging, &ledger, Some(settings.source()));
+        let plan = Plan::make(year(), &settings, now(), &mut known).unwrap();
+        assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
+        plan
+    });
+}
+
+/// The year in 100 shards, each cut to days; items are days and pieces of them.
+#[divan::bench]
+fn shards_of_a_year(bencher: Bencher<'_, '_>) {
+    let shards: Vec<_> = (1..=SHARDS).map(|number| format!("{number}/{SHARDS}").parse().unwrap()).collect();
+    let days =
+        || shards.iter().filter_map(|shard| year().shard(*shard)).map(|slice| slice.days().count()).sum::<usize>();
+    bencher.counter(ItemsCount::new(days())).bench_local(days);
+}
