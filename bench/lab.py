@@ -14,21 +14,36 @@ import urllib.parse
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")).resolve()
-RELEASE = TARGET / "release"
 VENV = TARGET / "bench-venv"
 DATE = "2025-11-06"
 BUCKET = "bench"
 KEY, SECRET = "benchaccesskey", "benchsecretkey"
+profile = "release"
 
 
 def say(text):
     print(text, flush=True)
 
 
-def build():
-    """The programs, with optimisation."""
+def build(debug=False):
+    """The programs, with optimisation unless `debug`."""
+    global profile
+    profile = "debug" if debug else "release"
     packages = [word for name in ("amp-extract", "amp-load", "amp-sandbox") for word in ("-p", name)]
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *packages], cwd=REPO, check=True)
+    how = [] if debug else ["--release"]
+    subprocess.run(["cargo", "build", *how, "--locked", "--quiet", *packages], cwd=REPO, check=True)
+
+
+def program(name):
+    """A program as `build` left it."""
+    return TARGET / profile / name
+
+
+def fresh(directory):
+    """The directory, empty."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
 
 
 def tools(debian, pypi):
@@ -39,9 +54,13 @@ def tools(debian, pypi):
         subprocess.run(["apt-get", "update"], **quiet)
         for package in missing:
             subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", package], **quiet)
-    if not (VENV / "bin" / "pip").exists():
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *pypi], check=True)
+    for package in pypi:
+        if not (VENV / "bin" / "pip").exists() and subprocess.run([sys.executable, "-m", "venv", VENV]).returncode:
+            say(f"left out, Python has no venv: {', '.join(pypi)}")
+            break
+        # One at a time: what is missing takes nothing else with it.
+        if subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", package]).returncode:
+            say(f"cannot be had from PyPI: {package}")
     os.environ["PATH"] = f"{VENV / 'bin'}:{os.environ['PATH']}"
 
 
@@ -65,7 +84,7 @@ class Server:
 
 def sandbox(cwd, *args):
     """amp-sandbox's two servers, and the settings it prints for them."""
-    server = Server([RELEASE / "amp-sandbox", "serve", *args], cwd)
+    server = Server([program("amp-sandbox"), "serve", *args], cwd)
     settings = {}
     for line in server.process.stdout:
         name, value = line.strip().split("=", 1)
@@ -142,7 +161,8 @@ class Run:
         log = pathlib.Path(cwd) / "run.log"
         peak = pathlib.Path(cwd) / "run.peak"
         # By way of `time`: the kernel counts what a process's parent held when it was started, and we hold more than some.
-        argv = ["time", "-q", "-f", "%M", "-o", peak, *argv]
+        has_time = shutil.which("time")
+        argv = ["time", "-q", "-f", "%M", "-o", peak, *argv] if has_time else argv
         with open(log, "wb") as out:
             began = time.perf_counter()
             process = subprocess.Popen([str(word) for word in argv], cwd=cwd, env=env or os.environ,
@@ -153,7 +173,8 @@ class Run:
         if process.returncode:
             raise SystemExit(f"{argv} ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
         self.cpu = used.ru_utime + used.ru_stime
-        self.peak = int(peak.read_text()) / 1024
+        # Without it, what we held stands for what is less.
+        self.peak = (int(peak.read_text()) if has_time else used.ru_maxrss) / 1024
 
 
 def median(values):
