@@ -59,6 +59,8 @@ struct State {
 struct Done {
     facts: Facts,
     file: SealedFile,
+    /// Bytes that came out of it; how many of them are on disk its file tells.
+    inflated: u64,
 }
 
 impl Ahead {
@@ -92,7 +94,7 @@ impl Ahead {
         self.inner.changed.notify_all();
     }
 
-    /// Bytes that were written to disk so far.
+    /// Bytes that it has on disk or took from there to be used.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.inner.volume.written.load(Ordering::Relaxed)
@@ -104,25 +106,23 @@ impl Ahead {
         self.inner.lock().done.values().map(|done| done.file.record().digest.bytes).sum()
     }
 
-    /// What came out so far; the rest of the archive counts on from there.
-    pub(super) fn volume(&self) -> &Volume {
-        &self.inner.volume
-    }
-
     /// Whether `member` is being unpacked this moment.
     pub(super) fn is_at_work_on(&self, member: &Member) -> bool {
         member.at.is_some() && self.inner.lock().at_work == member.at
     }
 
-    /// The file of `member`, if it was unpacked ahead; waits for it if it is at work on it.
-    pub(super) fn take(&self, member: &Member, format: Format) -> Option<SealedFile> {
-        let at = member.at?;
-        let state = self.inner.lock();
+    /// The file of `member`, if it was unpacked ahead, which counts from now on; waits for it if it is at work on it.
+    pub(super) fn take(&self, member: &Member, shared: &Shared<'_>) -> Result<Option<SealedFile>, ArchiveError> {
+        let Some(at) = member.at else { return Ok(None) };
         let busy = |state: &mut State| state.at_work == Some(at);
-        let mut state = self.inner.changed.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner);
-        let Done { facts, file } = state.done.remove(&at)?;
-        let is_it = facts == member.facts && file.record().name == member.event.file_name(format).to_string();
-        is_it.then_some(file)
+        let mut state = self.inner.changed.wait_while(self.inner.lock(), busy).unwrap_or_else(PoisonError::into_inner);
+        let done = state.done.remove(&at);
+        drop(state);
+        let name = member.event.file_name(shared.how.format).to_string();
+        let is_it = |done: &Done| done.facts == member.facts && done.file.record().name == name;
+        let Some(Done { file, inflated, .. }) = done.filter(is_it) else { return Ok(None) };
+        shared.account(inflated, file.record().digest.bytes)?;
+        Ok(Some(file))
     }
 }
 
@@ -155,18 +155,24 @@ impl Inner {
         let shared = Shared::new(how, &self.arrived, &self.volume);
         let mut inflater = Inflater::new(&shared);
         let mut at = 0;
+        let so_far = || (self.volume.inflated.load(Ordering::Relaxed), self.volume.written.load(Ordering::Relaxed));
         while self.begin(at) {
+            let (inflated, written) = so_far();
             match next(archive, at, path, &mut inflater) {
-                Ok(Some((end, done))) => {
+                Ok(Some((end, unpacked))) => {
+                    let inflated = so_far().0 - inflated;
                     let mut state = self.lock();
-                    state.done.extend(done.map(|done| (at, done)));
+                    state.done.extend(unpacked.map(|(facts, file)| (at, Done { facts, file, inflated })));
                     state.at_work = None;
                     self.changed.notify_all();
                     at = end;
                 }
                 // On a full disk what lies ready is in the way of the download.
-                Err(ArchiveError::Disk(_)) => return self.lock().done.clear(),
-                Ok(None) | Err(_) => return,
+                Err(ArchiveError::Disk(_)) => {
+                    self.volume.written.store(0, Ordering::Relaxed);
+                    return self.lock().done.clear();
+                }
+                Ok(None) | Err(_) => return self.volume.written.store(written, Ordering::Relaxed),
             }
         }
     }
@@ -208,13 +214,16 @@ impl Read for Arriving<'_> {
     }
 }
 
+/// By what a member is known again, and its file.
+type Found = (Facts, SealedFile);
+
 /// Unpacks the member whose header starts at `at`, or passes over what holds no events; `None` where that cannot be done from the front.
 fn next(
     archive: &Arriving<'_>,
     at: u64,
     path: &Path,
     inflater: &mut Inflater<'_>,
-) -> Result<Option<(u64, Option<Done>)>, ArchiveError> {
+) -> Result<Option<(u64, Option<Found>)>, ArchiveError> {
     let unexpected = |_: io::Error| ArchiveError::NotWhole(String::new());
     let from = |at| Arriving { at, ..*archive };
     let Some(header) = LocalHeader::read(&mut from(at)).map_err(unexpected)? else { return Ok(None) };
@@ -260,7 +269,7 @@ fn next(
         let Some(bytes) = descriptor_bytes(from(end), &facts).map_err(unexpected)? else { return Ok(None) };
         end += bytes;
     }
-    Ok(Some((end, Some(Done { facts, file }))))
+    Ok(Some((end, Some((facts, file)))))
 }
 
 /// How long the descriptor is that `source` stands at, if it says what `facts` say (APPNOTE.TXT 4.3.9: with and without a signature, sizes

@@ -114,8 +114,8 @@ impl<'a> Shared<'a> {
 pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead>) -> Result<Unpacked, ArchiveError> {
     ahead.inspect(|ahead| ahead.whole());
     let archive_bytes = AtomicU64::new(archive.bytes());
-    let own = Volume::default();
-    let shared = Shared::new(how, &archive_bytes, ahead.map_or(&own, Ahead::volume));
+    let volume = Volume::default();
+    let shared = Shared::new(how, &archive_bytes, &volume);
     let Contents { mut members, skipped } = members::list(archive, &shared)?;
     how.meter.expect_items(members.len() as u64);
     // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.
@@ -152,12 +152,13 @@ fn work(
     let mut files = Vec::new();
     while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
         let item = shared.how.meter.item(&member.event.name.to_string(), member.facts.packed);
-        let file = match ahead.and_then(|ahead| ahead.take(member, shared.how.format)) {
-            Some(file) => {
+        let file = match ahead.map_or(Ok(None), |ahead| ahead.take(member, shared)) {
+            Ok(None) => member.open(|zipped| inflater.unpack(Counted { reader: zipped, meter: &*item }, &member.event)),
+            Ok(Some(file)) => {
                 item.advance(member.facts.packed);
                 Ok(file)
             }
-            None => member.open(|zipped| inflater.unpack(Counted { reader: zipped, meter: &*item }, &member.event)),
+            Err(error) => Err(error),
         };
         files.push(file.inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?);
     }

@@ -40,13 +40,21 @@ impl Lab {
     }
 
     fn start(&self, format: Format) -> Ahead {
-        Ahead::start(File::open(self.path()).unwrap(), &self.path(), Arc::clone(&self.staging), format, LIMITS)
+        self.start_within(format, LIMITS)
+    }
+
+    fn start_within(&self, format: Format, limits: Limits) -> Ahead {
+        Ahead::start(File::open(self.path()).unwrap(), &self.path(), Arc::clone(&self.staging), format, limits)
     }
 
     fn unpack(&self, format: Format, ahead: &Ahead) -> Result<Unpacked, ArchiveError> {
+        self.unpack_within(format, ahead, LIMITS)
+    }
+
+    fn unpack_within(&self, format: Format, ahead: &Ahead, limits: Limits) -> Result<Unpacked, ArchiveError> {
         let cancelled = AtomicBool::new(false);
         let staging = &self.staging;
-        let how = Unpacking { staging, format, limits: LIMITS, threads: 2, meter: &Silent, cancelled: &cancelled };
+        let how = Unpacking { staging, format, limits, threads: 2, meter: &Silent, cancelled: &cancelled };
         unpack(&ExportArchive::open(&self.path())?, &how, Some(ahead))
     }
 
@@ -147,4 +155,30 @@ fn a_bomb_is_refused_with_and_without_a_head_start() {
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
     drop(ahead);
     assert_eq!(lab.partials(), 0);
+}
+
+#[test]
+fn what_was_given_up_of_a_head_start_does_not_count_against_the_limits() {
+    let events: [&[u8]; 2] = [EVENTS[0], &[b'\n'; 1 << 20]];
+    let bytes = archive(&events, |member| member);
+    let lab = Lab::new(&bytes);
+    let within = |max_unpacked| Limits { max_unpacked, max_ratio: u64::MAX };
+    let ahead = lab.start_within(Format::Json, within(900 << 10));
+    ahead.arrived(bytes.len() as u64);
+    wait_for(&ahead, events[0].len() as u64);
+    let unpacked = lab.unpack_within(Format::Json, &ahead, within(1100 << 10)).unwrap();
+    assert_eq!(lab.files(unpacked), expected(&events));
+    assert_eq!(ahead.written(), events[0].len() as u64);
+}
+
+#[test]
+fn what_was_used_of_a_head_start_counts_against_the_limits() {
+    let bytes = archive(&EVENTS, |member| member);
+    let lab = Lab::new(&bytes);
+    let ahead = lab.start(Format::Json);
+    ahead.arrived(bytes.len() as u64);
+    let all: u64 = EVENTS.iter().map(|events| events.len() as u64).sum();
+    wait_for(&ahead, all);
+    let error = lab.unpack_within(Format::Json, &ahead, Limits { max_unpacked: all - 1, ..LIMITS }).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
