@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use flate2::CrcReader;
 use flate2::bufread::DeflateDecoder;
@@ -27,6 +28,8 @@ use crate::stage::{SealedFile, Staging};
 const UNREADABLE: u16 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
 /// CRC-32 and sizes follow the bytes.
 const DESCRIPTOR: u16 = 1 << 3;
+/// How often one that waits for a member looks whether the run is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A thread that unpacks an archive's members as they arrive; dropped, it ends, and what nobody took is deleted.
 #[derive(Debug)]
@@ -111,11 +114,14 @@ impl Ahead {
         member.at.is_some() && self.inner.lock().at_work == member.at
     }
 
-    /// The file of `member`, if it was unpacked ahead, which counts from now on; waits for it if it is at work on it.
+    /// The file of `member`, if it was unpacked ahead, which counts from now on; waits for it if it is at work on it, unless the run ends.
     pub(super) fn take(&self, member: &Member, shared: &Shared<'_>) -> Result<Option<SealedFile>, ArchiveError> {
         let Some(at) = member.at else { return Ok(None) };
-        let busy = |state: &mut State| state.at_work == Some(at);
-        let mut state = self.inner.changed.wait_while(self.inner.lock(), busy).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.inner.lock();
+        while state.at_work == Some(at) && !shared.is_ending() {
+            let waited = self.inner.changed.wait_timeout(state, LOOK_EVERY);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         let done = state.done.remove(&at);
         drop(state);
         let name = member.event.file_name(shared.how.format).to_string();

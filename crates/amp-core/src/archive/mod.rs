@@ -87,9 +87,14 @@ impl<'a> Shared<'a> {
         Self { how, archive_bytes, volume, failed: AtomicBool::new(false) }
     }
 
+    /// Whether what is still done would be in vain.
+    fn is_ending(&self) -> bool {
+        self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+
     /// Counts bytes that came out of a member and stops at the limits, at a cancellation and when another thread failed.
     fn account(&self, inflated: u64, written: u64) -> Result<(), ArchiveError> {
-        if self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
+        if self.is_ending() {
             return Err(ArchiveError::Cancelled);
         }
         let Limits { max_unpacked, max_ratio } = self.how.limits;

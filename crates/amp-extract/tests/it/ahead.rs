@@ -48,11 +48,17 @@ impl Lab {
     }
 
     fn unpack(&self, format: Format, ahead: &Ahead) -> Result<Unpacked, ArchiveError> {
-        self.unpack_within(format, ahead, LIMITS)
+        self.unpack_within(format, ahead, LIMITS, false)
     }
 
-    fn unpack_within(&self, format: Format, ahead: &Ahead, limits: Limits) -> Result<Unpacked, ArchiveError> {
-        let cancelled = AtomicBool::new(false);
+    fn unpack_within(
+        &self,
+        format: Format,
+        ahead: &Ahead,
+        limits: Limits,
+        cancelled: bool,
+    ) -> Result<Unpacked, ArchiveError> {
+        let cancelled = AtomicBool::new(cancelled);
         let staging = &self.staging;
         let how = Unpacking { staging, format, limits, threads: 2, meter: &Silent, cancelled: &cancelled };
         unpack(&ExportArchive::open(&self.path())?, &how, Some(ahead))
@@ -166,7 +172,7 @@ fn what_was_given_up_of_a_head_start_does_not_count_against_the_limits() {
     let ahead = lab.start_within(Format::Json, within(900 << 10));
     ahead.arrived(bytes.len() as u64);
     wait_for(&ahead, events[0].len() as u64);
-    let unpacked = lab.unpack_within(Format::Json, &ahead, within(1100 << 10)).unwrap();
+    let unpacked = lab.unpack_within(Format::Json, &ahead, within(1100 << 10), false).unwrap();
     assert_eq!(lab.files(unpacked), expected(&events));
     assert_eq!(ahead.written(), events[0].len() as u64);
 }
@@ -179,6 +185,25 @@ fn what_was_used_of_a_head_start_counts_against_the_limits() {
     ahead.arrived(bytes.len() as u64);
     let all: u64 = EVENTS.iter().map(|events| events.len() as u64).sum();
     wait_for(&ahead, all);
-    let error = lab.unpack_within(Format::Json, &ahead, Limits { max_unpacked: all - 1, ..LIMITS }).unwrap_err();
+    let error = lab.unpack_within(Format::Json, &ahead, Limits { max_unpacked: all - 1, ..LIMITS }, false).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
+}
+
+#[test]
+fn a_run_that_ends_does_not_wait_for_the_member_that_is_unpacked_ahead() {
+    const WHOLE: usize = 1 << 28;
+    let member = MemberSpec::new(format!("1/{}.gz", name(0)), gzip(&vec![0; WHOLE])).stored();
+    let bytes = ArchiveBuilder::new().member(member).build();
+    let lab = Lab::new(&bytes);
+    let limits = Limits { max_unpacked: u64::MAX, max_ratio: u64::MAX };
+    let ahead = lab.start_within(Format::Json, limits);
+    ahead.arrived(bytes.len() as u64);
+    while ahead.written() == 0 {
+        thread::yield_now();
+    }
+    let error = lab.unpack_within(Format::Json, &ahead, limits, true).unwrap_err();
+    assert!(matches!(error, ArchiveError::Cancelled), "{error}");
+    assert!(ahead.written() < WHOLE as u64, "it was waited for to its end");
+    drop(ahead);
+    assert_eq!(lab.partials(), 0);
 }
