@@ -100,6 +100,10 @@ impl ArchiveError {
 
     /// A failed read of a member's bytes, or a failed write of what came out.
     pub(super) fn of_member(error: io::Error, member: &str, path: &Path) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(of_the_whole) => return of_the_whole,
+            Err(error) => error,
+        };
         match error.downcast::<DiskError>() {
             Ok(of_another_file) => of_another_file.into(),
             Err(error) if error.raw_os_error().is_some() => disk(error, path),

@@ -32,12 +32,10 @@ impl<'a> Inflater<'a> {
         let mut file = self.shared.how.staging.partial()?;
         let keeps_gzip = self.shared.how.format == Format::JsonGz && event.gzipped;
         let (digest, lines) = if keeps_gzip {
-            let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default() };
+            let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default(), shared: self.shared };
             let mut gzip = open_gzip(tee).map_err(failed)?;
             let lines = self.pump(&mut gzip, event, |_| Ok(0))?;
-            let digest = gzip.finish().map_err(failed)?.digester.digest();
-            self.shared.account(0, digest.bytes)?;
-            (digest, lines)
+            (gzip.finish().map_err(failed)?.digester.digest(), lines)
         } else {
             let mut digester = Digester::default();
             let write = |bytes: &[u8]| {
@@ -45,7 +43,7 @@ impl<'a> Inflater<'a> {
                 file.write_all(bytes).map(|()| bytes.len() as u64)
             };
             let lines = if event.gzipped {
-                let mut gzip = open_gzip(zipped).map_err(failed)?;
+                let mut gzip = open_gzip(Stopped { reader: zipped, shared: self.shared }).map_err(failed)?;
                 let lines = self.pump(&mut gzip, event, write)?;
                 gzip.finish().map_err(failed)?;
                 lines
@@ -141,11 +139,25 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Passes bytes on and keeps a copy of them in a file.
+/// Passes bytes on until the run ends: a gzip stream may go on for long without anything coming out of it.
+struct Stopped<'a, R> {
+    reader: R,
+    shared: &'a Shared<'a>,
+}
+
+impl<R: Read> Read for Stopped<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.shared.account(0, 0).map_err(io::Error::other)?;
+        self.reader.read(buffer)
+    }
+}
+
+/// Passes bytes on and keeps a copy of them in a file, which counts at once.
 struct Tee<'a, R> {
     reader: R,
     file: &'a mut PartialFile,
     digester: Digester,
+    shared: &'a Shared<'a>,
 }
 
 impl<R: Read> Read for Tee<'_, R> {
@@ -153,6 +165,7 @@ impl<R: Read> Read for Tee<'_, R> {
         let read = self.reader.read(buffer)?;
         self.digester.update(&buffer[..read]);
         self.file.write_all(&buffer[..read])?;
+        self.shared.account(0, read as u64).map_err(io::Error::other)?;
         Ok(read)
     }
 }

@@ -207,3 +207,26 @@ fn a_run_that_ends_does_not_wait_for_the_member_that_is_unpacked_ahead() {
     drop(ahead);
     assert_eq!(lab.partials(), 0);
 }
+
+/// An archive of one member: gzip streams of nothing, one after the other, and then something else.
+fn archive_of_nothings() -> Vec<u8> {
+    let nothings = [gzip(b"").repeat(100_000), b"damaged".to_vec()].concat();
+    ArchiveBuilder::new().member(MemberSpec::new(format!("1/{}.gz", name(0)), nothings)).build()
+}
+
+#[test]
+fn bytes_of_which_no_event_comes_count_against_the_limits_as_they_come() {
+    let lab = Lab::new(&archive_of_nothings());
+    let ahead = lab.start(Format::JsonGz);
+    let limits = Limits { max_unpacked: 1 << 20, ..LIMITS };
+    let error = lab.unpack_within(Format::JsonGz, &ahead, limits, false).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
+}
+
+#[test]
+fn a_run_ends_amid_bytes_of_which_no_event_comes() {
+    let lab = Lab::new(&archive_of_nothings());
+    let ahead = lab.start(Format::Json);
+    let error = lab.unpack_within(Format::Json, &ahead, LIMITS, true).unwrap_err();
+    assert!(matches!(error, ArchiveError::Cancelled), "{error}");
+}
