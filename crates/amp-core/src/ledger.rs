@@ -477,6 +477,7 @@ pub struct KnownHours {
     /// The names of the files of an hour when it was last got, whatever became of it since.
     got: HashMap<Hour, BTreeMap<Source, Vec<String>>>,
     digests: HashMap<String, Vec<FileRecord>>,
+    last_asked: Option<Source>,
     splits: Vec<HourWindow>,
     damaged: u64,
 }
@@ -536,6 +537,7 @@ impl KnownHours {
     }
 
     fn set(&mut self, hour: Hour, source: &Source, known: Known) {
+        self.last_asked = Some(source.clone());
         self.hours.entry(hour).or_default().insert(source.clone(), known);
     }
 
@@ -548,6 +550,12 @@ impl KnownHours {
     /// What became of `hour`, source by source.
     pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&Source, HourState<'_>)> {
         self.hours.get(&hour).into_iter().flatten().map(|(source, known)| (source, known.state()))
+    }
+
+    /// The source that was asked last for any of the hours.
+    #[must_use]
+    pub fn last_asked(&self) -> Option<&Source> {
+        self.last_asked.as_ref()
     }
 
     /// The names of the files of `hour` when it was last got, whatever became of it since.

@@ -113,7 +113,7 @@ pub struct WholeDay {
 
 impl WholeDay {
     /// The day `date` by its part of the ledger. It is whole when each source that delivered files for it has all of its hours done, or,
-    /// where none delivered any, when one source has.
+    /// where none delivered any, when the one that was asked last has.
     ///
     /// A damaged line does not make a day whole by mistake: what is asked for is noted before it is fetched, so an hour whose `fetched` was
     /// lost stands as asked for and unanswered.
@@ -134,9 +134,8 @@ impl WholeDay {
         let fetched = if delivering.peek().is_some() {
             delivering.collect::<Result<Vec<_>, _>>()?
         } else {
-            let mut others = sources.keys().map(|source| fetches(source));
-            let first = others.next().unwrap_or(Err(NotYet::Unknown));
-            vec![first.or_else(|lacking| others.find_map(Result::ok).ok_or(lacking))?]
+            // "No data" may mean a wrong key or region: who tried another since does not take it for an answer.
+            vec![fetches(known.last_asked().ok_or(NotYet::Unknown)?)?]
         };
         let mut day = Self { date, hours: Vec::new(), files: BTreeMap::new() };
         for (index, hour) in hours.iter().enumerate() {

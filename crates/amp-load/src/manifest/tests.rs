@@ -164,6 +164,17 @@ fn a_day_without_data_needs_one_source_that_is_done() {
 }
 
 #[test]
+fn a_day_without_data_needs_the_source_that_was_asked_last() {
+    let book = Book::new();
+    book.fetched("wrong region", (0, 23), &[], vec![]);
+    assert!(book.whole().is_ok());
+    book.asked("a", (0, 23));
+    assert!(why(book.whole()).contains("is not there yet"), "{}", why(book.whole()));
+    book.fetched("a", (0, 23), &[], vec![]);
+    assert!(book.whole().is_ok());
+}
+
+#[test]
 fn only_the_newest_fetch_counts() {
     let book = Book::new();
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "1"), file(SECOND, "2")]);
