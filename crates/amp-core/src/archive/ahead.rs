@@ -43,7 +43,10 @@ struct Inner {
     state: Mutex<State>,
     changed: Condvar,
     arrived: AtomicU64,
-    volume: Volume,
+    /// Of the members that lie ready.
+    ready: Volume,
+    /// Of the member at work.
+    at_work: Volume,
     /// To be given up at once.
     stop: AtomicBool,
 }
@@ -97,10 +100,15 @@ impl Ahead {
         self.inner.changed.notify_all();
     }
 
-    /// Bytes that it has on disk or took from there to be used.
+    /// Bytes that it has on disk.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.inner.volume.written.load(Ordering::Relaxed)
+        self.volumes().map(|volume| volume.written.load(Ordering::Relaxed)).iter().sum()
+    }
+
+    /// What it has of the archive and nobody took yet.
+    pub(super) fn volumes(&self) -> [&Volume; 2] {
+        [&self.inner.ready, &self.inner.at_work]
     }
 
     /// Bytes of the files that lie ready and were not taken.
@@ -114,7 +122,7 @@ impl Ahead {
         member.at.is_some() && self.inner.lock().at_work == member.at
     }
 
-    /// The file of `member`, if it was unpacked ahead, which counts from now on; waits for it if it is at work on it, unless the run ends.
+    /// The file of `member`, if it was unpacked ahead, which counts as theirs who take it from now on; waits for it if it is at work on it, unless the run ends.
     pub(super) fn take(&self, member: &Member, shared: &Shared<'_>) -> Result<Option<SealedFile>, ArchiveError> {
         let Some(at) = member.at else { return Ok(None) };
         let mut state = self.inner.lock();
@@ -124,10 +132,13 @@ impl Ahead {
         }
         let done = state.done.remove(&at);
         drop(state);
-        let name = member.event.file_name(shared.how.format).to_string();
-        let is_it = |done: &Done| done.facts == member.facts && done.file.record().name == name;
-        let Some(Done { file, inflated, .. }) = done.filter(is_it) else { return Ok(None) };
-        shared.account(inflated, file.record().digest.bytes)?;
+        let Some(Done { facts, file, inflated }) = done else { return Ok(None) };
+        let record = file.record();
+        self.inner.ready.subtract(inflated, record.digest.bytes);
+        if facts != member.facts || record.name != member.event.file_name(shared.how.format).to_string() {
+            return Ok(None);
+        }
+        shared.account(inflated, record.digest.bytes)?;
         Ok(Some(file))
     }
 }
@@ -158,27 +169,32 @@ impl Inner {
     }
 
     fn run(&self, archive: &Arriving<'_>, path: &Path, how: &Unpacking<'_>) {
-        let shared = Shared::new(how, &self.arrived, &self.volume);
+        let shared = Shared::new(how, &self.arrived, &self.at_work, [&self.ready]);
         let mut inflater = Inflater::new(&shared);
         let mut at = 0;
-        let so_far = || (self.volume.inflated.load(Ordering::Relaxed), self.volume.written.load(Ordering::Relaxed));
         while self.begin(at) {
-            let (inflated, written) = so_far();
-            match next(archive, at, path, &mut inflater) {
+            let unpacked = next(archive, at, path, &mut inflater);
+            let (inflated, written) = self.at_work.take();
+            match unpacked {
                 Ok(Some((end, unpacked))) => {
-                    let inflated = so_far().0 - inflated;
                     let mut state = self.lock();
-                    state.done.extend(unpacked.map(|(facts, file)| (at, Done { facts, file, inflated })));
+                    if let Some((facts, file)) = unpacked {
+                        self.ready.add(inflated, written);
+                        state.done.insert(at, Done { facts, file, inflated });
+                    }
                     state.at_work = None;
                     self.changed.notify_all();
                     at = end;
                 }
                 // On a full disk what lies ready is in the way of the download.
                 Err(ArchiveError::Disk(_)) => {
-                    self.volume.written.store(0, Ordering::Relaxed);
-                    return self.lock().done.clear();
+                    let mut state = self.lock();
+                    for (_, Done { file, inflated, .. }) in state.done.drain() {
+                        self.ready.subtract(inflated, file.record().digest.bytes);
+                    }
+                    return;
                 }
-                Ok(None) | Err(_) => return self.volume.written.store(written, Ordering::Relaxed),
+                Ok(None) | Err(_) => return,
             }
         }
     }

@@ -72,6 +72,8 @@ struct Shared<'a> {
     /// So far, for an archive that is still arriving.
     archive_bytes: &'a AtomicU64,
     volume: &'a Volume,
+    /// What others have of the same archive.
+    beside: Vec<&'a Volume>,
     failed: AtomicBool,
 }
 
@@ -82,9 +84,31 @@ struct Volume {
     written: AtomicU64,
 }
 
+impl Volume {
+    fn add(&self, inflated: u64, written: u64) {
+        self.inflated.fetch_add(inflated, Ordering::Relaxed);
+        self.written.fetch_add(written, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, inflated: u64, written: u64) {
+        self.inflated.fetch_sub(inflated, Ordering::Relaxed);
+        self.written.fetch_sub(written, Ordering::Relaxed);
+    }
+
+    /// Starts anew and tells what was inflated and written by then.
+    fn take(&self) -> (u64, u64) {
+        (self.inflated.swap(0, Ordering::Relaxed), self.written.swap(0, Ordering::Relaxed))
+    }
+}
+
 impl<'a> Shared<'a> {
-    fn new(how: &'a Unpacking<'a>, archive_bytes: &'a AtomicU64, volume: &'a Volume) -> Self {
-        Self { how, archive_bytes, volume, failed: AtomicBool::new(false) }
+    fn new(
+        how: &'a Unpacking<'a>,
+        archive_bytes: &'a AtomicU64,
+        volume: &'a Volume,
+        beside: impl IntoIterator<Item = &'a Volume>,
+    ) -> Self {
+        Self { how, archive_bytes, volume, beside: beside.into_iter().collect(), failed: AtomicBool::new(false) }
     }
 
     /// Whether what is still done would be in vain.
@@ -98,13 +122,15 @@ impl<'a> Shared<'a> {
             return Err(ArchiveError::Cancelled);
         }
         let Limits { max_unpacked, max_ratio } = self.how.limits;
-        let inflated = self.volume.inflated.fetch_add(inflated, Ordering::Relaxed) + inflated;
+        self.volume.add(inflated, written);
+        let all = |count: fn(&Volume) -> &AtomicU64| {
+            self.beside.iter().chain([&self.volume]).map(|volume| count(volume).load(Ordering::Relaxed)).sum::<u64>()
+        };
         let archive_bytes = self.archive_bytes.load(Ordering::Relaxed);
-        if inflated > archive_bytes.saturating_mul(max_ratio) {
+        if all(|volume| &volume.inflated) > archive_bytes.saturating_mul(max_ratio) {
             return Err(ArchiveError::TooMuch(Limit::Ratio { max_ratio, archive_bytes }));
         }
-        let written = self.volume.written.fetch_add(written, Ordering::Relaxed) + written;
-        if written > max_unpacked {
+        if all(|volume| &volume.written) > max_unpacked {
             return Err(ArchiveError::TooMuch(Limit::Unpacked { max_unpacked }));
         }
         Ok(())
@@ -120,7 +146,7 @@ pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead
     ahead.inspect(|ahead| ahead.whole());
     let archive_bytes = AtomicU64::new(archive.bytes());
     let volume = Volume::default();
-    let shared = Shared::new(how, &archive_bytes, &volume);
+    let shared = Shared::new(how, &archive_bytes, &volume, ahead.into_iter().flat_map(Ahead::volumes));
     let Contents { mut members, skipped } = members::list(archive, &shared)?;
     how.meter.expect_items(members.len() as u64);
     // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.

@@ -174,7 +174,7 @@ fn what_was_given_up_of_a_head_start_does_not_count_against_the_limits() {
     wait_for(&ahead, events[0].len() as u64);
     let unpacked = lab.unpack_within(Format::Json, &ahead, within(1100 << 10), false).unwrap();
     assert_eq!(lab.files(unpacked), expected(&events));
-    assert_eq!(ahead.written(), events[0].len() as u64);
+    assert_eq!(ahead.written(), 0, "all was taken or given up");
 }
 
 #[test]
@@ -186,6 +186,25 @@ fn what_was_used_of_a_head_start_counts_against_the_limits() {
     let all: u64 = EVENTS.iter().map(|events| events.len() as u64).sum();
     wait_for(&ahead, all);
     let error = lab.unpack_within(Format::Json, &ahead, Limits { max_unpacked: all - 1, ..LIMITS }, false).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
+}
+
+#[test]
+fn what_lies_ready_counts_before_it_is_taken() {
+    // The biggest is unpacked first, and not ahead. It is damaged at its end, which is not reached.
+    let mut damaged = gzip(&[b'\n'; 1 << 20]);
+    *damaged.last_mut().unwrap() ^= 1;
+    let ready = MemberSpec::new(format!("1/{}.gz", name(0)), gzip(&[b'\n'; 300 << 10])).stored();
+    let damaged = MemberSpec::new(format!("1/{}.gz", name(1)), damaged).stored().data_descriptor(true);
+    let lab = Lab::new(&ArchiveBuilder::new().member(ready).member(damaged).build());
+    let within = |max_unpacked| Limits { max_unpacked, max_ratio: u64::MAX };
+    let ahead = lab.start_within(Format::Json, within(900 << 10));
+    ahead.arrived(lab.path().metadata().unwrap().len());
+    wait_for(&ahead, 300 << 10);
+    let (staging, cancelled) = (&lab.staging, &AtomicBool::new(false));
+    let limits = within(1200 << 10);
+    let how = Unpacking { staging, format: Format::Json, limits, threads: 1, meter: &Silent, cancelled };
+    let error = unpack(&ExportArchive::open(&lab.path()).unwrap(), &how, Some(&ahead)).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
 
