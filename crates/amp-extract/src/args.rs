@@ -66,7 +66,7 @@ pub struct Args {
     /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
     #[arg(long, value_name = "FORMAT", help_heading = "Unpacking")]
     pub format: Option<String>,
-    /// Members unpacked at the same time [env: AMP_CONCURRENCY] [default: the number of cores, at most 8]
+    /// Members unpacked at the same time [env: AMP_CONCURRENCY] [default: one more than the cores, at most 9]
     #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
     pub concurrency: Option<String>,
     /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]

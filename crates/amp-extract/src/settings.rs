@@ -16,6 +16,8 @@ use crate::args::Args;
 
 /// The ledger is looked at for each day; ten years are read in moments, and nobody repairs older ones unnamed.
 const MOST_REPAIR_DAYS: u32 = 3_660;
+/// More would only wait for the disk.
+const MOST_CORES: usize = 8;
 
 /// Days that `--status` shows, today's included.
 const STATUS_DAYS: i64 = 30;
@@ -138,7 +140,7 @@ impl Settings {
                 download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),
-                concurrency: concurrency.unwrap_or_else(cores),
+                concurrency: concurrency.unwrap_or_else(threads),
                 max_unpacked,
                 max_ratio: u64::from(max_ratio.unwrap_or(250)),
             },
@@ -146,8 +148,9 @@ impl Settings {
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+/// One more than there are cores: one waits for the disk while the others work.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_CORES) + 1
 }
 
 /// The window, and whether it is the default one.
