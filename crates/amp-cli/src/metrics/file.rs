@@ -66,7 +66,13 @@ impl Target {
         }
         let mut bytes = Vec::new();
         File::open(&self.path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // The collector reads `.prom` alone; a file of another name may be anything, a `.env` given by mistake.
+        let is_for_metrics = self.path.extension().is_some_and(|extension| extension == "prom");
+        if is_for_metrics || text.is_empty() || text.lines().any(|line| line.starts_with("# HELP amp_")) {
+            return Ok(text);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it holds something else; name a file that ends in .prom"))
     }
 
     /// Replaces the file by one that holds `bytes` and that everybody may read: the collector runs as another user.
@@ -112,6 +118,19 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_holds_something_else_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        fs::write(&path, "AMP_SECRET_KEY=s\n").unwrap();
+        assert!(Target::lock(&path).unwrap().read().unwrap_err().to_string().contains("something else"));
+        fs::write(&path, "# HELP amp_x X.\n").unwrap();
+        assert!(Target::lock(&path).unwrap().read().is_ok());
+        fs::rename(&path, dir.path().join("a.prom")).unwrap();
+        fs::write(dir.path().join("a.prom"), "junk").unwrap();
+        assert!(Target::lock(&dir.path().join("a.prom")).unwrap().read().is_ok());
     }
 
     #[test]
