@@ -117,9 +117,9 @@ impl Ahead {
         self.inner.lock().done.values().map(|done| done.file.record().digest.bytes).sum()
     }
 
-    /// Whether `member` is being unpacked this moment.
-    pub(super) fn is_at_work_on(&self, member: &Member) -> bool {
-        member.at.is_some() && self.inner.lock().at_work == member.at
+    /// Where the member starts that is being unpacked this moment.
+    pub(super) fn at_work(&self) -> Option<u64> {
+        self.inner.lock().at_work
     }
 
     /// The file of `member`, if it was unpacked ahead, which counts as theirs who take it from now on; waits for it if it is at work on it, unless the run ends.

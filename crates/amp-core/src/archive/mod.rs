@@ -149,10 +149,10 @@ pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead
     let shared = Shared::new(how, &archive_bytes, &volume, ahead.into_iter().flat_map(Ahead::volumes));
     let Contents { mut members, skipped } = members::list(archive, &shared)?;
     how.meter.expect_items(members.len() as u64);
+    // Asked once: it may be done before the sort is.
+    let at_work = ahead.and_then(Ahead::at_work);
     // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.
-    members.sort_by_key(|member| {
-        (ahead.is_some_and(|ahead| ahead.is_at_work_on(member)), std::cmp::Reverse(member.facts.packed))
-    });
+    members.sort_by_key(|member| (at_work.is_some() && member.at == at_work, std::cmp::Reverse(member.facts.packed)));
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(Vec::with_capacity(members.len())));
     std::thread::scope(|scope| {
