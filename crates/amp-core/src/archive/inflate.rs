@@ -34,13 +34,16 @@ impl<'a> Inflater<'a> {
         let (digest, lines) = if keeps_gzip {
             let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default(), shared: self.shared };
             let mut gzip = open_gzip(tee).map_err(failed)?;
-            let lines = self.pump(&mut gzip, event, |_| Ok(0))?;
+            let lines = self.pump(&mut gzip, event, |_| Ok(()))?;
             (gzip.finish().map_err(failed)?.digester.digest(), lines)
         } else {
             let mut digester = Digester::default();
+            let shared = self.shared;
             let write = |bytes: &[u8]| {
                 digester.update(bytes);
-                file.write_all(bytes).map(|()| bytes.len() as u64)
+                // Counted first: several threads that write before they ask fill a small disk beyond its limit.
+                shared.account(0, bytes.len() as u64).map_err(io::Error::other)?;
+                file.write_all(bytes)
             };
             let lines = if event.gzipped {
                 let mut gzip = open_gzip(Stopped { reader: zipped, shared: self.shared }).map_err(failed)?;
@@ -55,12 +58,12 @@ impl<'a> Inflater<'a> {
         Ok(file.seal(&event.file_name(self.shared.how.format), digest, lines)?)
     }
 
-    /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer and tells how much of it reached the disk.
+    /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer.
     fn pump(
         &mut self,
         reader: &mut impl Read,
         event: &EventMember,
-        mut write: impl FnMut(&[u8]) -> io::Result<u64>,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<u64, ArchiveError> {
         let mut lines = LineCounter::default();
         loop {
@@ -70,8 +73,8 @@ impl<'a> Inflater<'a> {
             }
             let bytes = &self.output[..filled];
             lines.update(bytes);
-            let written = write(bytes).map_err(|error| event.failed(error))?;
-            self.shared.account(filled as u64, written)?;
+            self.shared.account(filled as u64, 0)?;
+            write(bytes).map_err(|error| event.failed(error))?;
         }
     }
 }
@@ -164,8 +167,8 @@ impl<R: Read> Read for Tee<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.digester.update(&buffer[..read]);
-        self.file.write_all(&buffer[..read])?;
         self.shared.account(0, read as u64).map_err(io::Error::other)?;
+        self.file.write_all(&buffer[..read])?;
         Ok(read)
     }
 }
