@@ -57,13 +57,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         }
         let staging = Staging::at(&common.extracted_dir);
         let ledger = Ledger::of(&staging);
-        let plan = Plan::make(
-            window,
-            &settings,
-            session.started,
-            &mut Known::new(&staging, &ledger, (!settings.lacks_key).then(|| settings.source())),
-        )
-        .map_err(unusable)?;
+        let plan = plan(window, &settings, session, &staging, &ledger)?;
         plan.tell();
         summary.planned(&plan);
         return Ok(());
@@ -76,13 +70,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     if swept > 0 {
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
-    let plan = Plan::make(
-        window,
-        &settings,
-        session.started,
-        &mut Known::new(&staging, &ledger, (!settings.lacks_key).then(|| settings.source())),
-    )
-    .map_err(unusable)?;
+    let plan = plan(window, &settings, session, &staging, &ledger)?;
     plan.tell();
     plan.note(&ledger, &settings.source(), session.started).map_err(unusable)?;
     summary.planned(&plan);
@@ -90,6 +78,18 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         .context("cannot set up the HTTP client")
         .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
     Pipeline::new(&settings, session, staging, ledger, downloads, client).run(plan.requests, summary).await
+}
+
+/// What is to be asked for, by what the ledger knows of this key; without a key, of all.
+fn plan(
+    window: HourWindow,
+    settings: &Settings,
+    session: &Session,
+    staging: &Staging,
+    ledger: &Ledger,
+) -> Result<Plan, Trouble> {
+    let mut known = Known::new(staging, ledger, (!settings.lacks_key).then(|| settings.source()));
+    Plan::make(window, settings, session.started, &mut known).map_err(unusable)
 }
 
 /// The hours asked for, with a warning where some of them have not begun.
