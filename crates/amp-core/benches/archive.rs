@@ -1,4 +1,4 @@
-//! An archive's way through the library: opened and checked, its members unpacked to files.
+//! An archive's way through the library: opened and checked, its entries unpacked to files.
 #![expect(clippy::unwrap_used, reason = "nothing from outside reaches it")]
 
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use amp_core::archive::{ExportArchive, Format, Limits, Unpacked, Unpacking, unpack};
-use amp_core::progress::Silent;
+use amp_core::progress::NoProgress;
 use amp_core::stage::Staging;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -54,15 +54,15 @@ fn events(bytes: usize) -> Vec<u8> {
     events
 }
 
-/// Writes an archive of `members` files that hold `json` each.
-fn archive(dir: &Path, members: usize, json: &[u8]) -> PathBuf {
+/// Writes an archive of `entries` files that hold `json` each.
+fn archive(dir: &Path, entries: usize, json: &[u8]) -> PathBuf {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(json).unwrap();
     let packed = packed.finish().unwrap();
     let path = dir.join("amplitude.zip");
     let mut zip = ZipWriter::new(BufWriter::new(File::create(&path).unwrap()));
-    for member in 0..members {
-        let name = format!("100011471/100011471_2025-11-06_{}#{}.json.gz", member % 24, member / 24);
+    for entry in 0..entries {
+        let name = format!("100011471/100011471_2025-11-06_{}#{}.json.gz", entry % 24, entry / 24);
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         zip.write_all(&packed).unwrap();
     }
@@ -76,13 +76,13 @@ fn unpacked(archive: &Path, staging: &Staging, format: Format) -> Unpacked {
         format,
         limits: Limits { max_unpacked: u64::MAX, max_ratio: 250 },
         threads: 1,
-        meter: &Silent,
+        transfer: &NoProgress,
         cancelled: &AtomicBool::new(false),
     };
     unpack(&ExportArchive::open(archive).unwrap(), &how, None).unwrap()
 }
 
-/// One member of 32 MiB of JSON by one thread. The figure is of JSON, in either form.
+/// One entry of 32 MiB of JSON by one thread. The figure is of JSON, in either form.
 #[divan::bench(args = [Format::Json, Format::JsonGz], sample_size = 1, max_time = 5)]
 fn inflate(bencher: Bencher<'_, '_>, format: Format) {
     let dir = scratch();
@@ -93,7 +93,7 @@ fn inflate(bencher: Bencher<'_, '_>, format: Format) {
     bencher.counter(BytesCount::of_slice(&json)).bench_local(|| unpacked(&archive, &staging, format));
 }
 
-/// Directory and local headers of 10,000 members.
+/// Directory and local headers of 10,000 entries.
 #[divan::bench(max_time = 5)]
 fn open(bencher: Bencher<'_, '_>) {
     let dir = scratch();
@@ -101,7 +101,7 @@ fn open(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(MEMBERS)).bench_local(|| ExportArchive::open(&archive).unwrap());
 }
 
-/// 10,000 members of a line each, where what is done for every file counts, not its bytes.
+/// 10,000 entries of a line each, where what is done for every file counts, not its bytes.
 #[divan::bench(sample_size = 1, max_time = 5)]
 fn unpack_small(bencher: Bencher<'_, '_>) {
     let dir = scratch();

@@ -1,4 +1,4 @@
-//! Names: of archive members, which come from outside, and of event files, which carry their project, hour and part.
+//! Names: of archive entries, which come from outside, and of event files, which carry their project, hour and part.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::hour::{Hour, parse_date};
 /// The longest file name that common file systems take, in bytes.
 const LONGEST: usize = 255;
 
-/// The last component of a member's path, fit to be a file's name: it cannot climb, hide or garble a terminal.
+/// The last component of an entry's path, fit to be a file's name: it cannot climb, hide or garble a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberName(String);
+pub struct EntryName(String);
 
-/// Why a member's name is refused.
+/// Why an entry's name is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
     /// Nothing is left of it.
@@ -30,9 +30,9 @@ pub enum BadName {
     TooLong,
 }
 
-/// What a member is by its name.
+/// What an entry is by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemberKind {
+pub enum EntryKind {
     /// Gzipped events.
     JsonGz,
     /// Plain events.
@@ -43,8 +43,8 @@ pub enum MemberKind {
     Other,
 }
 
-impl MemberName {
-    /// Reduces a member's path to its last component (both kinds of slash separate).
+impl EntryName {
+    /// Reduces an entry's path to its last component (both kinds of slash separate).
     ///
     /// # Errors
     /// [`BadName`] when what is left is not fit to be a file's name.
@@ -65,17 +65,17 @@ impl MemberName {
         &self.0
     }
 
-    /// What the member is, by its suffix.
+    /// What the entry is, by its suffix.
     #[must_use]
-    pub fn kind(&self) -> MemberKind {
+    pub fn kind(&self) -> EntryKind {
         if self.0.ends_with(".json.gz") {
-            MemberKind::JsonGz
+            EntryKind::JsonGz
         } else if self.0.ends_with(".json") {
-            MemberKind::Json
+            EntryKind::Json
         } else if self.0.ends_with(".zip") {
-            MemberKind::Zip
+            EntryKind::Zip
         } else {
-            MemberKind::Other
+            EntryKind::Other
         }
     }
 
@@ -86,7 +86,7 @@ impl MemberName {
     }
 }
 
-impl fmt::Display for MemberName {
+impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -141,7 +141,7 @@ mod tests {
         for path in
             ["a/b/x.json.gz", "/x.json.gz", "../../x.json.gz", "..\\..\\x.json.gz", "C:\\x.json.gz", "x.json.gz"]
         {
-            assert_eq!(MemberName::from_path(path).unwrap().as_str(), "x.json.gz");
+            assert_eq!(EntryName::from_path(path).unwrap().as_str(), "x.json.gz");
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
             ("x\u{9b}.json", BadName::Control),
             (&long, BadName::TooLong),
         ] {
-            assert_eq!(MemberName::from_path(path), Err(why), "{path:?}");
+            assert_eq!(EntryName::from_path(path), Err(why), "{path:?}");
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_gives_a_name_that_leaves_its_directory(path in ".*") {
-            if let Ok(name) = MemberName::from_path(&path) {
+            if let Ok(name) = EntryName::from_path(&path) {
                 let mut parts = std::path::Path::new(name.as_str()).components();
                 prop_assert!(matches!(parts.next(), Some(std::path::Component::Normal(_))));
                 prop_assert!(parts.next().is_none());

@@ -14,7 +14,7 @@ use crate::checksum::Digest;
 use crate::disk::{At, DiskError, create_private_dir, create_private_file, sync_dir};
 use crate::ledger::{FileRecord, Stamp};
 use crate::lock::{self, LockError, RunLock};
-use crate::name::MemberName;
+use crate::name::EntryName;
 use crate::receipt::Receipt;
 
 /// The directory of the programs' own state within `extracted_data/`.
@@ -215,7 +215,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// When the disk fails, or holds another number of bytes than the digest says.
-    pub fn seal(self, name: &MemberName, digest: Digest, lines: u64) -> Result<SealedFile, DiskError> {
+    pub fn seal(self, name: &EntryName, digest: Digest, lines: u64) -> Result<SealedFile, DiskError> {
         let path = &self.temporary.path;
         self.file.sync_all().at("sync", path)?;
         let metadata = self.file.metadata().at("look at", path)?;
@@ -359,7 +359,7 @@ mod tests {
         partial.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(bytes);
-        partial.seal(&MemberName::from_path(name).unwrap(), digester.digest(), 1).unwrap()
+        partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap()
     }
 
     fn receipt(bytes: u64) -> Receipt {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, Ahead, ArchiveError, ExportArchive, Limit, Limits, Unpacking};
+use amp_core::archive::{self, ArchiveError, ExportArchive, Limit, Limits, StreamingUnpacker, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source, hours_without_files};
@@ -200,7 +200,11 @@ impl<'a> Pipeline<'a> {
 
     /// A whole archive of `window` and what was unpacked of it while it arrived; nothing of one that an earlier run left, which is taken
     /// only if it `may_reuse` it.
-    async fn obtain(&self, window: HourWindow, may_reuse: bool) -> Result<(Archive, Option<Ahead>), WindowError> {
+    async fn obtain(
+        &self,
+        window: HourWindow,
+        may_reuse: bool,
+    ) -> Result<(Archive, Option<StreamingUnpacker>), WindowError> {
         let _turn = self.download_turn.lock().await;
         if self.is_ending() {
             return Err(WindowError::Stopped);
@@ -219,7 +223,7 @@ impl<'a> Pipeline<'a> {
         drop(waiting);
         let mut response = answer.map_err(failed)?;
         let is_text = says_text(&response);
-        let meter =
+        let transfer =
             self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
         let mut flight =
             self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
@@ -232,10 +236,10 @@ impl<'a> Pipeline<'a> {
             ahead.arrived(chunk.len() as u64);
             bytes += chunk.len() as u64;
             self.tally().bytes_downloaded += chunk.len() as u64;
-            meter.advance(chunk.len() as u64);
+            transfer.advance(chunk.len() as u64);
         }
-        drop(meter);
-        ahead.whole();
+        drop(transfer);
+        ahead.download_finished();
         tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
         let (file, path) = flight.look().map_err(|error| WindowError::Disk(window, error))?;
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
@@ -252,16 +256,21 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
-    fn begin_ahead(&self, flight: &InFlight) -> Result<Ahead, DiskError> {
+    fn begin_ahead(&self, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
         let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
         let half = free_bytes(self.staging.root())? / 2;
         let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
         let (file, path) = flight.look()?;
-        Ok(Ahead::start(file, &path, Arc::clone(&self.staging), format, limits))
+        Ok(StreamingUnpacker::start(file, &path, Arc::clone(&self.staging), format, limits))
     }
 
     /// Unpacks and publishes on a blocking thread; a damaged or refused archive is deleted, so that it is fetched again.
-    async fn unpack(&self, window: HourWindow, archive: Archive, ahead: Option<Ahead>) -> Result<Got, WindowError> {
+    async fn unpack(
+        &self,
+        window: HourWindow,
+        archive: Archive,
+        ahead: Option<StreamingUnpacker>,
+    ) -> Result<Got, WindowError> {
         let _turn = self.unpack_turn.lock().await;
         let began = Instant::now();
         let Settings { format, concurrency, max_unpacked, max_ratio, .. } = *self.settings;
@@ -275,17 +284,17 @@ impl<'a> Pipeline<'a> {
             let max_unpacked = match max_unpacked {
                 Some(most) => most,
                 None => {
-                    let written = ahead.as_ref().map_or(0, Ahead::written);
+                    let written = ahead.as_ref().map_or(0, StreamingUnpacker::written);
                     written + free_bytes(staging.root())? / 100 * 95
                 }
             };
-            let meter = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
+            let transfer = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
             let how = Unpacking {
                 staging: &staging,
                 format,
                 limits: Limits { max_unpacked, max_ratio },
                 threads: concurrency,
-                meter: &*meter,
+                transfer: &*transfer,
                 cancelled: &stop,
             };
             let unpacked = archive::unpack(&export, &how, ahead.as_ref())?;

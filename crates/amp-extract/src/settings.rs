@@ -57,7 +57,7 @@ pub struct Settings {
     pub keep_archives: bool,
     /// The form of staged files.
     pub format: Format,
-    /// How many members are unpacked at the same time.
+    /// How many entries are unpacked at the same time.
     pub concurrency: usize,
     /// Most bytes an archive may unpack to; `None`: what the disk has free, less 5 %.
     pub max_unpacked: Option<u64>,

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use amp_core::checksum::{Digest, Digester};
-use amp_core::progress::Meter;
+use amp_core::progress::Transfer;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
@@ -28,7 +28,7 @@ pub struct Source {
     /// How much is read at a time.
     pub buffer: usize,
     /// Told how far it is.
-    pub meter: Arc<dyn Meter>,
+    pub meter: Arc<dyn Transfer>,
     told: Arc<AtomicU64>,
 }
 
@@ -85,7 +85,7 @@ impl Source {
         digest: Digest,
         to_end: bool,
         buffer: usize,
-        meter: Arc<dyn Meter>,
+        meter: Arc<dyn Transfer>,
     ) -> Self {
         Self { file, offset, digest, to_end, buffer, meter, told: Arc::default() }
     }
@@ -132,7 +132,7 @@ pub struct FileBody {
     expected: Digest,
     to_end: bool,
     buffer: usize,
-    meter: Arc<dyn Meter>,
+    meter: Arc<dyn Transfer>,
     /// How far any try of the source came, so that a retry is not counted twice.
     told: Arc<AtomicU64>,
     digester: Digester,
@@ -220,7 +220,7 @@ impl Body for FileBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use amp_core::progress::Silent;
+    use amp_core::progress::NoProgress;
     use std::io::Write;
 
     const LEN: usize = 10_000;
@@ -230,7 +230,7 @@ mod tests {
         file.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(promised);
-        Source::new(Arc::new(file), 0, digester.digest(), true, 1024, Arc::new(Silent))
+        Source::new(Arc::new(file), 0, digester.digest(), true, 1024, Arc::new(NoProgress))
     }
 
     /// The bytes that came, and the fault if there was one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amp_cli::Stop;
-use amp_core::progress::Meter;
+use amp_core::progress::Transfer;
 use amp_core::receipt::{Checksum, Expected, Proof, Receipt};
 use amp_core::retry::Verdict;
 use tokio::sync::mpsc::Sender;
@@ -49,7 +49,7 @@ pub struct Loader {
     /// Told when no more is to be done: at a signal, or when AWS refuses us.
     pub halt: Stop,
     /// Told how far it is.
-    pub meter: Arc<dyn Meter>,
+    pub meter: Arc<dyn Transfer>,
     /// Told what became of each file.
     pub tally: Arc<Tally>,
     permits: Arc<Semaphore>,
@@ -68,7 +68,7 @@ impl Loader {
         identifier: Identifier,
         uploads: Uploads,
         halt: Stop,
-        meter: Arc<dyn Meter>,
+        meter: Arc<dyn Transfer>,
         tally: Arc<Tally>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -162,7 +162,7 @@ impl Loader {
         self: &Arc<Self>,
         planned: &Planned,
         permit: &mut Option<OwnedSemaphorePermit>,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         match self.upload_trusting(planned, permit, item, Trust::Stamp).await {
             // Its stamp may have promised what its bytes did not hold; the bytes tell what it is now.
@@ -183,7 +183,7 @@ impl Loader {
         self: &Arc<Self>,
         planned: &Planned,
         permit: &mut Option<OwnedSemaphorePermit>,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
         trust: Trust,
     ) -> Result<Option<(Opened, Receipt, bool)>, LoadError> {
         let (identifier, file) = (Arc::clone(&self.identifier), planned.file.clone());
@@ -239,7 +239,7 @@ impl Loader {
         file: &Arc<File>,
         sum: &Sum,
         object: &NewObject,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
     ) -> Result<Receipt, LoadError> {
         let checksum = sum.checksum();
         let source = self.source(file, 0, sum, true, item);
@@ -283,7 +283,7 @@ impl Loader {
         offset: u64,
         sum: &Sum,
         to_end: bool,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
     ) -> Source {
         let buffer = (BUFFERS / self.settings.concurrency).clamp(64 << 10, 256 << 10);
         Source::new(Arc::clone(file), offset, sum.digest, to_end, buffer, Arc::clone(item))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_cli::Stop;
-use amp_core::progress::Meter;
+use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Receipt, Stored};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinSet;
@@ -38,7 +38,7 @@ impl Loader {
         self: &Arc<Self>,
         opened: &Opened,
         object: &NewObject,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
     ) -> Result<Receipt, LoadError> {
         let Some(_one_of_few) = self.halt.unless_requested(self.large.acquire()).await else {
             return Err(stopped(object).into());
@@ -90,7 +90,7 @@ impl Loader {
         tasks: &mut JoinSet<Result<(Sum, StoredPart), LoadError>>,
         opened: &Opened,
         object: &NewObject,
-        item: &Arc<dyn Meter>,
+        item: &Arc<dyn Transfer>,
         id: &str,
     ) -> Result<(Checksum, Option<Stored>), LoadError> {
         let mut done: Vec<(Sum, StoredPart)> = Vec::new();

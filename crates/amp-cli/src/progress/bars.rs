@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amp_core::progress::{Meter, Progress};
+use amp_core::progress::{Progress, Transfer};
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::look::{Look, harmless};
+use super::progress_line::{ProgressLine, harmless};
 
 const TICK: Duration = Duration::from_millis(200);
 /// Items of at least so many bytes get a line of their own.
@@ -23,7 +23,7 @@ const USUAL_WIDTH: u16 = 80;
 pub(super) struct Bars(pub(super) MultiProgress);
 
 impl Progress for Bars {
-    fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
+    fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Transfer> {
         let whole = Arc::new(Whole { label: harmless(label), ..Whole::default() });
         let bar = self.0.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
         show(&bar, Arc::clone(&whole));
@@ -47,12 +47,12 @@ impl Whole {
     }
 }
 
-/// Has `bar` draw itself as a [`Look`].
+/// Has `bar` draw itself as a [`ProgressLine`].
 fn show(bar: &ProgressBar, whole: Arc<Whole>) {
     let line = move |state: &ProgressState, out: &mut dyn Write| {
         let width = Term::stderr().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns);
         let all = whole.items.load(Ordering::Relaxed);
-        let look = Look {
+        let progress_line = ProgressLine {
             label: &whole.label,
             done: state.pos(),
             total: state.len(),
@@ -62,7 +62,7 @@ fn show(bar: &ProgressBar, whole: Arc<Whole>) {
             elapsed: state.elapsed(),
             current: &whole.current(),
         };
-        write!(out, "{}", look.line(width.into())).ok();
+        write!(out, "{}", progress_line.line(width.into())).ok();
     };
     if let Ok(style) = ProgressStyle::with_template("{line}") {
         bar.set_style(style.with_key("line", line));
@@ -76,7 +76,7 @@ struct Bar {
     bars: MultiProgress,
 }
 
-impl Meter for Bar {
+impl Transfer for Bar {
     fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
     }
@@ -85,7 +85,7 @@ impl Meter for Bar {
         self.whole.items.store(items, Ordering::Relaxed);
     }
 
-    fn item(&self, name: &str, bytes: u64) -> Box<dyn Meter> {
+    fn item(&self, name: &str, bytes: u64) -> Box<dyn Transfer> {
         let name = harmless(name);
         self.whole.current().clone_from(&name);
         let has_room = |lines| (lines < MOST_LINES).then_some(lines + 1);
@@ -116,7 +116,7 @@ struct Item {
     bar: ProgressBar,
 }
 
-impl Meter for Item {
+impl Transfer for Item {
     fn advance(&self, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         let bytes = bytes.min(self.bytes.saturating_sub(before));

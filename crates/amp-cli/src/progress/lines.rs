@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amp_core::progress::{Meter, Progress};
+use amp_core::progress::{Progress, Transfer};
 
-use super::look::{harmless, human_time};
+use super::progress_line::{harmless, human_time};
 use crate::output::human_bytes;
 
 /// Tells at intervals how far each transfer is, whether or not it moves: in the log, and on stderr when asked to.
@@ -18,17 +18,17 @@ pub(super) struct Lines {
 }
 
 impl Progress for Lines {
-    fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Meter> {
+    fn begin(&self, label: &str, total: Option<u64>) -> Box<dyn Transfer> {
         let count = Arc::new(Count { total: AtomicU64::new(total.unwrap_or(UNKNOWN)), ..Count::default() });
         let (alive, ended) = mpsc::channel::<()>();
-        let mut teller = Teller::new(harmless(label), Arc::clone(&count));
+        let mut logger = ProgressLogger::new(harmless(label), Arc::clone(&count));
         let (every, loud) = (self.every, self.loud);
         // Without the thread it is silent, which harms nobody.
         thread::Builder::new()
             .name("progress".into())
             .spawn(move || {
                 while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                    let text = teller.tell();
+                    let text = logger.line();
                     if loud {
                         tracing::warn!(target: "amp_progress", "{text}");
                     } else {
@@ -37,7 +37,7 @@ impl Progress for Lines {
                 }
             })
             .ok();
-        Box::new(Line { count, _alive: alive })
+        Box::new(LoggedTransfer { count, _alive: alive })
     }
 }
 
@@ -53,12 +53,12 @@ struct Count {
 }
 
 /// A transfer; its thread ends with it.
-struct Line {
+struct LoggedTransfer {
     count: Arc<Count>,
     _alive: Sender<()>,
 }
 
-impl Meter for Line {
+impl Transfer for LoggedTransfer {
     fn advance(&self, bytes: u64) {
         self.count.done.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -67,7 +67,7 @@ impl Meter for Line {
         self.count.items.store(items, Ordering::Relaxed);
     }
 
-    fn item(&self, _name: &str, bytes: u64) -> Box<dyn Meter> {
+    fn item(&self, _name: &str, bytes: u64) -> Box<dyn Transfer> {
         Box::new(Item { bytes, done: AtomicU64::new(0), count: Arc::clone(&self.count) })
     }
 }
@@ -79,7 +79,7 @@ struct Item {
     count: Arc<Count>,
 }
 
-impl Meter for Item {
+impl Transfer for Item {
     fn advance(&self, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         self.count.done.fetch_add(bytes.min(self.bytes.saturating_sub(before)), Ordering::Relaxed);
@@ -96,22 +96,22 @@ impl Drop for Item {
 }
 
 /// Says how far a transfer is and how fast it went since it last said so.
-struct Teller {
+struct ProgressLogger {
     label: String,
     count: Arc<Count>,
     began: Instant,
-    told: Instant,
+    logged: Instant,
     moved: Instant,
     done: u64,
 }
 
-impl Teller {
+impl ProgressLogger {
     fn new(label: String, count: Arc<Count>) -> Self {
         let now = Instant::now();
-        Self { label, count, began: now, told: now, moved: now, done: 0 }
+        Self { label, count, began: now, logged: now, moved: now, done: 0 }
     }
 
-    fn tell(&mut self) -> String {
+    fn line(&mut self) -> String {
         let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let (done, total) = (get(&self.count.done), get(&self.count.total));
         let total = (total < UNKNOWN / 2).then_some(total);
@@ -125,12 +125,12 @@ impl Teller {
             None => text += &human_bytes(done),
             Some(total) => text += &format!("{} of {}", human_bytes(done), human_bytes(total)),
         }
-        let rate = (done - self.done) as f64 / self.told.elapsed().as_secs_f64();
-        (self.told, self.done) = (Instant::now(), done);
+        let rate = (done - self.done) as f64 / self.logged.elapsed().as_secs_f64();
+        (self.logged, self.done) = (Instant::now(), done);
         if rate == 0.0 {
             return text + &format!(", nothing for {}", human_time(self.moved.elapsed()));
         }
-        self.moved = self.told;
+        self.moved = self.logged;
         if let Some(left) = total.map(|total| total.saturating_sub(done) as f64 / rate) {
             text += &format!(", {} left", human_time(Duration::from_secs_f64(left.min(1e9))));
         }
@@ -142,32 +142,32 @@ impl Teller {
 mod tests {
     use super::*;
 
-    fn teller(total: Option<u64>) -> (Teller, Line) {
+    fn logger(total: Option<u64>) -> (ProgressLogger, LoggedTransfer) {
         let count = Arc::new(Count { total: AtomicU64::new(total.unwrap_or(UNKNOWN)), ..Count::default() });
-        (Teller::new("x".into(), Arc::clone(&count)), Line { count, _alive: mpsc::channel().0 })
+        (ProgressLogger::new("x".into(), Arc::clone(&count)), LoggedTransfer { count, _alive: mpsc::channel().0 })
     }
 
     #[test]
     fn a_transfer_that_does_not_move_is_told_of_as_one_that_does() {
-        let (mut teller, line) = teller(Some(4096));
-        assert_eq!(teller.tell(), "x: 0 B of 4.0 KiB, nothing for 0 s");
+        let (mut logger, line) = logger(Some(4096));
+        assert_eq!(logger.line(), "x: 0 B of 4.0 KiB, nothing for 0 s");
         line.advance(1024);
-        let text = teller.tell();
+        let text = logger.line();
         assert!(text.starts_with("x: 1.0 KiB of 4.0 KiB, ") && text.ends_with("/s"), "{text}");
-        assert_eq!(teller.tell(), "x: 1.0 KiB of 4.0 KiB, nothing for 0 s");
+        assert_eq!(logger.line(), "x: 1.0 KiB of 4.0 KiB, nothing for 0 s");
     }
 
     #[test]
     fn before_its_first_byte_only_the_time_is_told() {
-        assert_eq!(teller(None).0.tell(), "x: 0 s so far");
+        assert_eq!(logger(None).0.line(), "x: 0 s so far");
     }
 
     #[test]
     fn items_count_for_what_they_have_and_no_more() {
-        let (mut teller, line) = teller(Some(3000));
+        let (mut logger, line) = logger(Some(3000));
         line.expect_items(3);
         line.item("twice as long as it was said", 1000).advance(2000);
         drop(line.item("skipped", 1000));
-        assert!(teller.tell().starts_with("x: 2 of 3 files, 1000 B of 2.0 KiB, "), "{}", teller.tell());
+        assert!(logger.line().starts_with("x: 2 of 3 files, 1000 B of 2.0 KiB, "), "{}", logger.line());
     }
 }

@@ -2,12 +2,12 @@
 
 mod bars;
 mod lines;
-mod look;
+mod progress_line;
 mod terminal;
 
 use std::time::Duration;
 
-use amp_core::progress::{Progress, Silent};
+use amp_core::progress::{NoProgress, Progress};
 use bars::Bars;
 use indicatif::MultiProgress;
 use lines::Lines;
@@ -27,8 +27,8 @@ pub(crate) fn choose(
 ) -> (Box<dyn Progress>, Screen) {
     let screen = Screen::new(bars.clone(), terminal);
     let progress: Box<dyn Progress> = match mode {
-        ProgressMode::Never => Box::new(Silent),
-        ProgressMode::Auto if quiet => Box::new(Silent),
+        ProgressMode::Never => Box::new(NoProgress),
+        ProgressMode::Auto if quiet => Box::new(NoProgress),
         ProgressMode::Auto | ProgressMode::Always if terminal => Box::new(Bars(bars.clone())),
         ProgressMode::Auto => Box::new(Lines { every: LINE_EVERY, loud: false }),
         ProgressMode::Always => Box::new(Lines { every: Duration::from_secs(2), loud: true }),

@@ -14,13 +14,13 @@ pub enum ArchiveError {
     /// It is not a whole zip.
     #[error("the download is not a whole zip archive: {0}")]
     NotWhole(String),
-    /// A member is damaged or of a kind that is not accepted.
-    #[error("member `{}` of the archive is refused: {problem}", member.escape_debug())]
-    Member {
-        /// The member's path within the archive.
-        member: String,
+    /// An entry is damaged or of a kind that is not accepted.
+    #[error("member `{}` of the archive is refused: {problem}", entry.escape_debug())]
+    Entry {
+        /// The entry's path within the archive.
+        entry: String,
         /// What is wrong with it.
-        problem: MemberProblem,
+        problem: EntryProblem,
     },
     /// More came out of it than was allowed.
     #[error("the archive unpacks to more than {0}")]
@@ -33,16 +33,16 @@ pub enum ArchiveError {
     Cancelled,
 }
 
-/// What is wrong with a member.
+/// What is wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MemberProblem {
+pub enum EntryProblem {
     /// Its bytes are damaged: a CRC, a length or the coding is wrong.
     #[error("its bytes are damaged ({0})")]
     Damaged(String),
     /// Its name cannot be a file's.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// Another member ends at the same name with other bytes.
+    /// Another entry ends at the same name with other bytes.
     #[error("two members end at this name with different bytes")]
     Collision,
     /// It is a symbolic link.
@@ -54,7 +54,7 @@ pub enum MemberProblem {
     /// It is encrypted.
     #[error("it is encrypted")]
     Encrypted,
-    /// It is packed in a way this program does not read.
+    /// It is compressed in a way this program does not read.
     #[error("it is neither stored nor deflated (method {0})")]
     Method(String),
     /// It is an archive in an archive in an archive.
@@ -87,7 +87,7 @@ impl ArchiveError {
     /// Whether the bytes were damaged on the way, so that another download may be whole.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::NotWhole(_) | Self::Member { problem: MemberProblem::Damaged(_), .. })
+        matches!(self, Self::NotWhole(_) | Self::Entry { problem: EntryProblem::Damaged(_), .. })
     }
 
     /// A failed look at the archive as such. The system's own errors are the disk's fault, all others the archive's.
@@ -98,8 +98,8 @@ impl ArchiveError {
         }
     }
 
-    /// A failed read of a member's bytes, or a failed write of what came out.
-    pub(super) fn of_member(error: io::Error, member: &str, path: &Path) -> Self {
+    /// A failed read of an entry's bytes, or a failed write of what came out.
+    pub(super) fn of_entry(error: io::Error, entry: &str, path: &Path) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(of_the_whole) => return of_the_whole,
             Err(error) => error,
@@ -107,9 +107,7 @@ impl ArchiveError {
         match error.downcast::<DiskError>() {
             Ok(of_another_file) => of_another_file.into(),
             Err(error) if error.raw_os_error().is_some() => disk(error, path),
-            Err(error) => {
-                Self::Member { member: member.to_owned(), problem: MemberProblem::Damaged(error.to_string()) }
-            }
+            Err(error) => Self::Entry { entry: entry.to_owned(), problem: EntryProblem::Damaged(error.to_string()) },
         }
     }
 }

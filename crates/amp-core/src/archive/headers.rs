@@ -1,12 +1,12 @@
-//! Headers of a zip that are read by hand: a member's own, and the fixed fields of the others.
+//! Headers of a zip that are read by hand: an entry's local file header, and the fixed fields of the others.
 
 use std::io::{self, Read};
 
-/// Length and signature of a member's own header (APPNOTE.TXT 4.3.7).
+/// Length and signature of an entry's local file header (APPNOTE.TXT 4.3.7).
 const LOCAL_BYTES: usize = 30;
 const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
 
-/// A member's own header, in front of its bytes.
+/// A local file header, in front of its entry's bytes.
 #[derive(Debug)]
 pub(super) struct LocalHeader {
     /// General purpose bits (4.4.4).
@@ -14,11 +14,11 @@ pub(super) struct LocalHeader {
     /// 0 is stored, 8 deflated.
     pub(super) method: u16,
     /// Both sizes are zero where they follow the bytes, and have all bits set where four bytes cannot hold them.
-    pub(super) packed: u32,
-    pub(super) unpacked: u32,
+    pub(super) compressed: u32,
+    pub(super) uncompressed: u32,
     /// Its path.
     pub(super) name: Vec<u8>,
-    /// How long the header is; the member's bytes follow.
+    /// How long the header is; the entry's bytes follow.
     pub(super) bytes: u64,
 }
 
@@ -37,8 +37,8 @@ impl LocalHeader {
         Ok(Some(Self {
             flags: u16_at(&header, 6),
             method: u16_at(&header, 8),
-            packed: u32_at(&header, 18),
-            unpacked: u32_at(&header, 22),
+            compressed: u32_at(&header, 18),
+            uncompressed: u32_at(&header, 22),
             name,
             bytes: LOCAL_BYTES as u64 + u64::from(name_bytes) + u64::from(extra_bytes),
         }))

@@ -1,21 +1,21 @@
-//! The hot path: a member's bytes through zip and gzip into a file, with CRCs, digest and line count taken as they go by.
+//! The hot path: an entry's bytes through zip and gzip into a file, with CRCs, digest and line count taken as they go by.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::entries::EventEntry;
 use super::error::ArchiveError;
-use super::members::EventMember;
 use super::{Format, Shared};
 use crate::checksum::{Digester, LineCounter};
-use crate::progress::Meter;
+use crate::progress::Transfer;
 use crate::stage::{PartialFile, SealedFile};
 
 /// Smaller buffers cost up to twice the time; bigger ones gain nothing.
 pub(super) const INPUT_BYTES: usize = 64 * 1024;
 pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
 
-/// Unpacks members one after the other with one set of buffers.
+/// Unpacks entries one after the other with one set of buffers.
 pub(super) struct Inflater<'a> {
     shared: &'a Shared<'a>,
     output: Vec<u8>,
@@ -26,8 +26,8 @@ impl<'a> Inflater<'a> {
         Self { shared, output: vec![0; OUTPUT_BYTES] }
     }
 
-    /// Unpacks the member whose bytes `zipped` gives, its zip layer taken off, into a file that is whole, checked and on disk.
-    pub(super) fn unpack(&mut self, zipped: impl Read, event: &EventMember) -> Result<SealedFile, ArchiveError> {
+    /// Unpacks the entry whose bytes `zipped` gives, its zip layer taken off, into a file that is whole, checked and on disk.
+    pub(super) fn unpack(&mut self, zipped: impl Read, event: &EventEntry) -> Result<SealedFile, ArchiveError> {
         let failed = |error| event.failed(error);
         let mut file = self.shared.how.staging.partial()?;
         let keeps_gzip = self.shared.how.format == Format::JsonGz && event.gzipped;
@@ -62,7 +62,7 @@ impl<'a> Inflater<'a> {
     fn pump(
         &mut self,
         reader: &mut impl Read,
-        event: &EventMember,
+        event: &EventEntry,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<u64, ArchiveError> {
         let mut lines = LineCounter::default();
@@ -93,7 +93,7 @@ pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usiz
     Ok(filled)
 }
 
-/// A gzip stream of any number of members (RFC 1952, 2.2). A member of no bytes at all, which exports have for empty parts, is none.
+/// A gzip stream of any number of members (RFC 1952, 2.2). One of no bytes at all, which exports have for empty parts, is none.
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Gzip<R: Read> {
     Empty(BufReader<R>),
@@ -131,13 +131,13 @@ impl<R: Read> Read for Gzip<R> {
 /// Passes bytes on and tells how many.
 pub(super) struct Counted<'a, R> {
     pub(super) reader: R,
-    pub(super) meter: &'a dyn Meter,
+    pub(super) transfer: &'a dyn Transfer,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.meter.advance(read as u64);
+        self.transfer.advance(read as u64);
         Ok(read)
     }
 }

@@ -2,25 +2,25 @@
 //!
 //! All or nothing: [`unpack`] gives every file of the archive, whole and checked, or an error and no file at all.
 
-mod ahead;
+mod central;
+mod entries;
 mod error;
 mod headers;
 mod inflate;
-mod members;
-mod repeated;
-mod source;
+mod positioned;
+mod streaming;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-pub use ahead::Ahead;
-pub use error::{ArchiveError, Limit, MemberProblem};
+use entries::{Contents, ZipEntry};
+pub use error::{ArchiveError, EntryProblem, Limit};
 use inflate::{Counted, Inflater};
-use members::{Contents, Member};
-pub use source::ExportArchive;
+pub use positioned::ExportArchive;
+pub use streaming::StreamingUnpacker;
 
-use crate::progress::Meter;
+use crate::progress::Transfer;
 use crate::stage::{SealedFile, Staging};
 
 /// In which form events are staged.
@@ -28,7 +28,7 @@ use crate::stage::{SealedFile, Staging};
 pub enum Format {
     /// Unpacked newline-JSON.
     Json,
-    /// The member's own gzip bytes, verified.
+    /// The entry's own gzip bytes, verified.
     JsonGz,
 }
 
@@ -49,10 +49,10 @@ pub struct Unpacking<'a> {
     pub format: Format,
     /// What the archive may unpack to at most.
     pub limits: Limits,
-    /// How many members are unpacked at the same time; at least one.
+    /// How many entries are unpacked at the same time; at least one.
     pub threads: usize,
-    /// Told of the archive's bytes as they are read, and of its members.
-    pub meter: &'a dyn Meter,
+    /// Told of the archive's bytes as they are read, and of its entries.
+    pub transfer: &'a dyn Transfer,
     /// Set from outside to stop.
     pub cancelled: &'a AtomicBool,
 }
@@ -62,7 +62,7 @@ pub struct Unpacking<'a> {
 pub struct Unpacked {
     /// Whole files, on disk, by name; they lack their final names only.
     pub files: Vec<SealedFile>,
-    /// Paths of members that are neither events nor archives, which were passed over.
+    /// Paths of entries that are neither events nor archives, which were passed over.
     pub skipped: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ struct Shared<'a> {
     archive_bytes: &'a AtomicU64,
     volume: &'a Volume,
     /// What others have of the same archive.
-    beside: Vec<&'a Volume>,
+    other_volumes: Vec<&'a Volume>,
     failed: AtomicBool,
 }
 
@@ -106,9 +106,15 @@ impl<'a> Shared<'a> {
         how: &'a Unpacking<'a>,
         archive_bytes: &'a AtomicU64,
         volume: &'a Volume,
-        beside: impl IntoIterator<Item = &'a Volume>,
+        other_volumes: impl IntoIterator<Item = &'a Volume>,
     ) -> Self {
-        Self { how, archive_bytes, volume, beside: beside.into_iter().collect(), failed: AtomicBool::new(false) }
+        Self {
+            how,
+            archive_bytes,
+            volume,
+            other_volumes: other_volumes.into_iter().collect(),
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// Whether what is still done would be in vain.
@@ -116,7 +122,7 @@ impl<'a> Shared<'a> {
         self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes that came out of a member and stops at the limits, at a cancellation and when another thread failed.
+    /// Counts bytes that came out of an entry and stops at the limits, at a cancellation and when another thread failed.
     fn account(&self, inflated: u64, written: u64) -> Result<(), ArchiveError> {
         if self.is_ending() {
             return Err(ArchiveError::Cancelled);
@@ -124,7 +130,11 @@ impl<'a> Shared<'a> {
         let Limits { max_unpacked, max_ratio } = self.how.limits;
         self.volume.add(inflated, written);
         let all = |count: fn(&Volume) -> &AtomicU64| {
-            self.beside.iter().chain([&self.volume]).map(|volume| count(volume).load(Ordering::Relaxed)).sum::<u64>()
+            self.other_volumes
+                .iter()
+                .chain([&self.volume])
+                .map(|volume| count(volume).load(Ordering::Relaxed))
+                .sum::<u64>()
         };
         let archive_bytes = self.archive_bytes.load(Ordering::Relaxed);
         if all(|volume| &volume.inflated) > archive_bytes.saturating_mul(max_ratio) {
@@ -137,28 +147,34 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk. What `ahead` has of it
+/// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk. What `streaming` has of it
 /// already is not unpacked again.
 ///
 /// # Errors
 /// [`ArchiveError`] for the first thing that is wrong. No file is left then.
-pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead>) -> Result<Unpacked, ArchiveError> {
-    ahead.inspect(|ahead| ahead.whole());
+pub fn unpack(
+    archive: &ExportArchive,
+    how: &Unpacking<'_>,
+    streaming: Option<&StreamingUnpacker>,
+) -> Result<Unpacked, ArchiveError> {
+    streaming.inspect(|streaming| streaming.download_finished());
     let archive_bytes = AtomicU64::new(archive.bytes());
     let volume = Volume::default();
-    let shared = Shared::new(how, &archive_bytes, &volume, ahead.into_iter().flat_map(Ahead::volumes));
-    let Contents { mut members, skipped } = members::list(archive, &shared)?;
-    how.meter.expect_items(members.len() as u64);
+    let shared = Shared::new(how, &archive_bytes, &volume, streaming.into_iter().flat_map(StreamingUnpacker::volumes));
+    let Contents { mut entries, skipped } = entries::list(archive, &shared)?;
+    how.transfer.expect_items(entries.len() as u64);
     // Asked once: it may be done before the sort is.
-    let at_work = ahead.and_then(Ahead::at_work);
-    // The biggest first, so that no thread is left alone with one at the end; behind them the one that is still unpacked ahead.
-    members.sort_by_key(|member| (at_work.is_some() && member.at == at_work, std::cmp::Reverse(member.facts.packed)));
+    let current_offset = streaming.and_then(StreamingUnpacker::current_offset);
+    // The biggest first, so that no thread is left alone with one at the end; behind them the one that the streaming unpacker still works on.
+    entries.sort_by_key(|entry| {
+        (current_offset.is_some() && entry.offset == current_offset, std::cmp::Reverse(entry.fingerprint.compressed))
+    });
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Ok(Vec::with_capacity(members.len())));
+    let done = Mutex::new(Ok(Vec::with_capacity(entries.len())));
     std::thread::scope(|scope| {
-        for _ in 0..how.threads.clamp(1, members.len().max(1)) {
+        for _ in 0..how.threads.clamp(1, entries.len().max(1)) {
             scope.spawn(|| {
-                let result = work(&members, &next, &shared, ahead);
+                let result = work(&entries, &next, &shared, streaming);
                 let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match (&mut *done, result) {
                     (Ok(files), Ok(mut more)) => files.append(&mut more),
@@ -174,19 +190,21 @@ pub fn unpack(archive: &ExportArchive, how: &Unpacking<'_>, ahead: Option<&Ahead
 }
 
 fn work(
-    members: &[Member],
+    entries: &[ZipEntry],
     next: &AtomicUsize,
     shared: &Shared<'_>,
-    ahead: Option<&Ahead>,
+    streaming: Option<&StreamingUnpacker>,
 ) -> Result<Vec<SealedFile>, ArchiveError> {
     let mut inflater = Inflater::new(shared);
     let mut files = Vec::new();
-    while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let item = shared.how.meter.item(&member.event.name.to_string(), member.facts.packed);
-        let file = match ahead.map_or(Ok(None), |ahead| ahead.take(member, shared)) {
-            Ok(None) => member.open(|zipped| inflater.unpack(Counted { reader: zipped, meter: &*item }, &member.event)),
+    while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let item = shared.how.transfer.item(&entry.event.name.to_string(), entry.fingerprint.compressed);
+        let file = match streaming.map_or(Ok(None), |streaming| streaming.take(entry, shared)) {
+            Ok(None) => {
+                entry.open(|zipped| inflater.unpack(Counted { reader: zipped, transfer: &*item }, &entry.event))
+            }
             Ok(Some(file)) => {
-                item.advance(member.facts.packed);
+                item.advance(entry.fingerprint.compressed);
                 Ok(file)
             }
             Err(error) => Err(error),
@@ -203,7 +221,7 @@ fn without_repetitions(files: Vec<SealedFile>) -> Result<Vec<SealedFile>, Archiv
         let record = file.record();
         match by_name.get(&record.name) {
             Some(first) if first.record().digest != record.digest => {
-                return Err(ArchiveError::Member { member: record.name.clone(), problem: MemberProblem::Collision });
+                return Err(ArchiveError::Entry { entry: record.name.clone(), problem: EntryProblem::Collision });
             }
             Some(_) => {}
             None => {

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use amp_core::archive::{Ahead, ArchiveError, ExportArchive, Format, Limits, Unpacking, unpack};
-use amp_core::progress::Silent;
+use amp_core::archive::{ArchiveError, ExportArchive, Format, Limits, StreamingUnpacker, Unpacking, unpack};
+use amp_core::progress::NoProgress;
 use amp_core::stage::Staging;
 
 use super::build;
@@ -65,17 +65,18 @@ fn unpacked(zip: &[u8], format: Format) -> Result<BTreeMap<String, Vec<u8>>, Arc
     let before = files_below(dir.path());
     let cancelled = AtomicBool::new(false);
     let limits = Limits { max_unpacked: MAX_UNPACKED, max_ratio: MAX_RATIO };
-    let how = Unpacking { staging: &staging, format, limits, threads: 2, meter: &Silent, cancelled: &cancelled };
+    let how = Unpacking { staging: &staging, format, limits, threads: 2, transfer: &NoProgress, cancelled: &cancelled };
     // With a head start where the size is odd: what comes of it must be the same.
-    let ahead = (zip.len() % 2 == 1).then(|| {
-        let ahead = Ahead::start(File::open(&path).unwrap(), &path, Arc::clone(&staging), format, limits);
-        ahead.arrived(zip.len() as u64);
+    let streaming = (zip.len() % 2 == 1).then(|| {
+        let streaming =
+            StreamingUnpacker::start(File::open(&path).unwrap(), &path, Arc::clone(&staging), format, limits);
+        streaming.arrived(zip.len() as u64);
         thread::sleep(Duration::from_micros(100));
-        ahead
+        streaming
     });
-    let result =
-        ExportArchive::from_file(File::open(&path).unwrap(), &path).and_then(|zip| unpack(&zip, &how, ahead.as_ref()));
-    drop(ahead);
+    let result = ExportArchive::from_file(File::open(&path).unwrap(), &path)
+        .and_then(|zip| unpack(&zip, &how, streaming.as_ref()));
+    drop(streaming);
     let unpacked = match result {
         Ok(unpacked) => unpacked,
         Err(error) => {

@@ -1,19 +1,19 @@
-//! Names of members and of event files: what is accepted is one plain component of a path, and reads back as it was written.
+//! Names of entries and of event files: what is accepted is one plain component of a path, and reads back as it was written.
 
 use std::path::{Component, Path};
 
 use amp_core::ledger::Partition;
-use amp_core::name::{EventFileName, MemberKind, MemberName};
+use amp_core::name::{EntryKind, EntryName, EventFileName};
 
 pub(crate) fn any_path(bytes: &[u8]) {
     let path = String::from_utf8_lossy(bytes);
-    if let Ok(name) = MemberName::from_path(&path) {
+    if let Ok(name) = EntryName::from_path(&path) {
         is_one_component(name.as_str());
         is_one_component(name.without_gz().as_str());
-        assert_eq!(MemberName::from_path(name.as_str()), Ok(name.clone()));
+        assert_eq!(EntryName::from_path(name.as_str()), Ok(name.clone()));
         assert!(path.ends_with(name.as_str()));
-        let is_gzip = name.kind() == MemberKind::JsonGz;
-        assert_eq!(is_gzip, name.without_gz().kind() == MemberKind::Json && name.without_gz() != name);
+        let is_gzip = name.kind() == EntryKind::JsonGz;
+        assert_eq!(is_gzip, name.without_gz().kind() == EntryKind::Json && name.without_gz() != name);
         event_file(name.as_str());
     }
     event_file(&path);

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use amp_core::archive::{Ahead, ExportArchive, Format, Limits, Unpacking, unpack};
-use amp_core::progress::Silent;
+use amp_core::archive::{ExportArchive, Format, Limits, StreamingUnpacker, Unpacking, unpack};
+use amp_core::progress::NoProgress;
 use amp_core::stage::Staging;
 use amp_sandbox::archive::{ArchiveBuilder, MemberSpec, gzip, multi_member_gzip};
 
@@ -27,18 +27,20 @@ fn unpacked_once(staging: &Arc<Staging>, bytes: &[u8], format: Format, head_star
     let path = staging.root().join("archive");
     fs::write(&path, bytes).unwrap();
     let limits = Limits { max_unpacked: 1 << 20, max_ratio: 250 };
-    let ahead = head_start.then(|| {
-        let ahead = Ahead::start(fs::File::open(&path).unwrap(), &path, Arc::clone(staging), format, limits);
-        ahead.arrived(bytes.len() as u64);
+    let streaming = head_start.then(|| {
+        let streaming =
+            StreamingUnpacker::start(fs::File::open(&path).unwrap(), &path, Arc::clone(staging), format, limits);
+        streaming.arrived(bytes.len() as u64);
         // Time for a member or two, mostly; how far it comes must not matter.
         thread::sleep(Duration::from_micros(50));
-        ahead
+        streaming
     });
     let archive = ExportArchive::open(&path);
     fs::remove_file(&path).unwrap();
-    let how = Unpacking { staging, format, limits, threads: 1, meter: &Silent, cancelled: &AtomicBool::new(false) };
-    let unpacked = archive.and_then(|archive| unpack(&archive, &how, ahead.as_ref()));
-    drop(ahead);
+    let how =
+        Unpacking { staging, format, limits, threads: 1, transfer: &NoProgress, cancelled: &AtomicBool::new(false) };
+    let unpacked = archive.and_then(|archive| unpack(&archive, &how, streaming.as_ref()));
+    drop(streaming);
     let files = unpacked.ok().map(|unpacked| {
         staging.publish(unpacked.files).unwrap();
         take(staging.root())

@@ -9,7 +9,6 @@
     reason = "a test stops at the first surprise, and its helpers may do what the programs may not"
 )]
 
-mod ahead;
 mod archives;
 mod concurrency;
 mod disk;
@@ -35,6 +34,7 @@ mod staging;
 mod status;
 mod status_form;
 mod statuses;
+mod streaming;
 mod support;
 mod terminal;
 mod windows;

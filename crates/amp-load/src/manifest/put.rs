@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use amp_core::checksum::Digest;
 use amp_core::ledger::LoadRecord;
-use amp_core::progress::{Meter, Silent};
+use amp_core::progress::{NoProgress, Transfer};
 use amp_core::receipt::Receipt;
 use amp_core::retry::Verdict;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -119,6 +119,6 @@ async fn upload(loader: &Loader, key: &str, content: Vec<u8>, digest: Digest) ->
     // Whatever --if-exists says of data: a manifest is replaced when its day has changed.
     let object = NewObject { key: key.to_owned(), content_type: "application/json", only_if_new: false };
     // The total on the screen is of files.
-    let item: Arc<dyn Meter> = Arc::new(Silent);
+    let item: Arc<dyn Transfer> = Arc::new(NoProgress);
     loader.upload_whole(&Arc::new(file), &sum, &object, &item).await
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use amp_core::checksum::Digester;
 use amp_core::ledger::{HourRecord, Ledger};
-use amp_core::name::{EventFileName, MemberName};
+use amp_core::name::{EntryName, EventFileName};
 use amp_core::stage::Staging;
 use amp_sandbox::s3::{Quirks, S3Config, S3Op, S3Request, S3Server};
 use chrono::Utc;
@@ -92,7 +92,7 @@ impl Lab {
         partial.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(bytes);
-        let sealed = partial.seal(&MemberName::from_path(name).unwrap(), digester.digest(), 1).unwrap();
+        let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap();
         let record = HourRecord::Staging { at: Utc::now(), files: vec![sealed.record().clone()] };
         Ledger::of(&staging).note(EventFileName::parse(name).unwrap().date(), &record).unwrap();
         staging.publish(vec![sealed]).unwrap();

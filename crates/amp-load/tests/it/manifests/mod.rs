@@ -9,7 +9,7 @@ use std::io::Write;
 use amp_core::checksum::Digester;
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source};
-use amp_core::name::MemberName;
+use amp_core::name::EntryName;
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -52,7 +52,7 @@ impl Lab {
                 let mut digester = Digester::default();
                 digester.update(bytes);
                 let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-                partial.seal(&MemberName::from_path(name).unwrap(), digester.digest(), lines).unwrap()
+                partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), lines).unwrap()
             })
             .collect();
         let files: Vec<_> = sealed.iter().map(|file| file.record().clone()).collect();

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 
-use amp_core::archive::{Ahead, ArchiveError, ExportArchive, Format, Limits, Unpacked, Unpacking, unpack};
-use amp_core::progress::Silent;
+use amp_core::archive::{ArchiveError, ExportArchive, Format, Limits, StreamingUnpacker, Unpacked, Unpacking, unpack};
+use amp_core::progress::NoProgress;
 use amp_core::stage::Staging;
 use amp_sandbox::archive::{ArchiveBuilder, MemberSpec, gzip, zeros_gzip};
 
@@ -39,29 +39,35 @@ impl Lab {
         fs::write(self.path(), archive).unwrap();
     }
 
-    fn start(&self, format: Format) -> Ahead {
+    fn start(&self, format: Format) -> StreamingUnpacker {
         self.start_within(format, LIMITS)
     }
 
-    fn start_within(&self, format: Format, limits: Limits) -> Ahead {
-        Ahead::start(File::open(self.path()).unwrap(), &self.path(), Arc::clone(&self.staging), format, limits)
+    fn start_within(&self, format: Format, limits: Limits) -> StreamingUnpacker {
+        StreamingUnpacker::start(
+            File::open(self.path()).unwrap(),
+            &self.path(),
+            Arc::clone(&self.staging),
+            format,
+            limits,
+        )
     }
 
-    fn unpack(&self, format: Format, ahead: &Ahead) -> Result<Unpacked, ArchiveError> {
-        self.unpack_within(format, ahead, LIMITS, false)
+    fn unpack(&self, format: Format, streaming: &StreamingUnpacker) -> Result<Unpacked, ArchiveError> {
+        self.unpack_within(format, streaming, LIMITS, false)
     }
 
     fn unpack_within(
         &self,
         format: Format,
-        ahead: &Ahead,
+        streaming: &StreamingUnpacker,
         limits: Limits,
         cancelled: bool,
     ) -> Result<Unpacked, ArchiveError> {
         let cancelled = AtomicBool::new(cancelled);
         let staging = &self.staging;
-        let how = Unpacking { staging, format, limits, threads: 2, meter: &Silent, cancelled: &cancelled };
-        unpack(&ExportArchive::open(&self.path())?, &how, Some(ahead))
+        let how = Unpacking { staging, format, limits, threads: 2, transfer: &NoProgress, cancelled: &cancelled };
+        unpack(&ExportArchive::open(&self.path())?, &how, Some(streaming))
     }
 
     /// The bytes of what was unpacked, by name.
@@ -76,10 +82,10 @@ impl Lab {
     }
 }
 
-fn wait_for(ahead: &Ahead, bytes: u64) {
+fn wait_for(streaming: &StreamingUnpacker, bytes: u64) {
     let began = Instant::now();
-    while ahead.ready_bytes() < bytes {
-        assert!(began.elapsed() < HANG, "{} of {bytes} bytes were unpacked ahead", ahead.ready_bytes());
+    while streaming.ready_bytes() < bytes {
+        assert!(began.elapsed() < HANG, "{} of {bytes} bytes were unpacked ahead", streaming.ready_bytes());
         thread::yield_now();
     }
 }
@@ -106,15 +112,15 @@ fn members_are_unpacked_as_they_arrive_however_their_sizes_are_told() {
     for shape in shapes {
         let bytes = archive(&EVENTS, shape);
         let lab = Lab::new(&bytes);
-        let ahead = lab.start(Format::Json);
-        assert_eq!(ahead.ready_bytes(), 0, "nothing has arrived");
+        let streaming = lab.start(Format::Json);
+        assert_eq!(streaming.ready_bytes(), 0, "nothing has arrived");
         let half = bytes.len() / 2;
-        ahead.arrived(half as u64);
-        wait_for(&ahead, EVENTS[0].len() as u64);
-        ahead.arrived((bytes.len() - half) as u64);
-        wait_for(&ahead, all);
-        let unpacked = lab.unpack(Format::Json, &ahead).unwrap();
-        assert_eq!(ahead.ready_bytes(), 0, "all of it was used");
+        streaming.arrived(half as u64);
+        wait_for(&streaming, EVENTS[0].len() as u64);
+        streaming.arrived((bytes.len() - half) as u64);
+        wait_for(&streaming, all);
+        let unpacked = lab.unpack(Format::Json, &streaming).unwrap();
+        assert_eq!(streaming.ready_bytes(), 0, "all of it was used");
         assert_eq!(lab.files(unpacked), expected(&EVENTS));
     }
 }
@@ -127,11 +133,11 @@ fn what_the_whole_archive_tells_otherwise_is_unpacked_anew() {
     let (before, after) = (archive(&EVENTS, stored), archive(&other, stored));
     assert_eq!(before.len(), after.len());
     let lab = Lab::new(&before);
-    let ahead = lab.start(Format::Json);
-    ahead.arrived(before.len() as u64);
-    wait_for(&ahead, EVENTS.iter().map(|events| events.len() as u64).sum());
+    let streaming = lab.start(Format::Json);
+    streaming.arrived(before.len() as u64);
+    wait_for(&streaming, EVENTS.iter().map(|events| events.len() as u64).sum());
     lab.write(&after);
-    let unpacked = lab.unpack(Format::Json, &ahead).unwrap();
+    let unpacked = lab.unpack(Format::Json, &streaming).unwrap();
     assert_eq!(lab.files(unpacked), expected(&other));
     assert_eq!(lab.partials(), 0);
 }
@@ -140,11 +146,11 @@ fn what_the_whole_archive_tells_otherwise_is_unpacked_anew() {
 fn what_nobody_takes_is_deleted_and_a_download_that_ends_early_is_not_waited_for() {
     let bytes = archive(&EVENTS, |member| member);
     let lab = Lab::new(&bytes);
-    let ahead = lab.start(Format::JsonGz);
-    ahead.arrived(bytes.len() as u64 / 2);
-    wait_for(&ahead, 1);
+    let streaming = lab.start(Format::JsonGz);
+    streaming.arrived(bytes.len() as u64 / 2);
+    wait_for(&streaming, 1);
     assert!(lab.partials() > 0);
-    drop(ahead);
+    drop(streaming);
     assert_eq!(lab.partials(), 0);
 }
 
@@ -154,12 +160,12 @@ fn a_bomb_is_refused_with_and_without_a_head_start() {
     let bomb = MemberSpec::new(format!("1/{}.gz", name(1)), zeros_gzip(1)).stored();
     let bytes = ArchiveBuilder::new().member(good).member(bomb).build();
     let lab = Lab::new(&bytes);
-    let ahead = lab.start(Format::Json);
-    ahead.arrived(bytes.len() as u64);
-    wait_for(&ahead, EVENTS[0].len() as u64);
-    let error = lab.unpack(Format::Json, &ahead).unwrap_err();
+    let streaming = lab.start(Format::Json);
+    streaming.arrived(bytes.len() as u64);
+    wait_for(&streaming, EVENTS[0].len() as u64);
+    let error = lab.unpack(Format::Json, &streaming).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
-    drop(ahead);
+    drop(streaming);
     assert_eq!(lab.partials(), 0);
 }
 
@@ -169,23 +175,24 @@ fn what_was_given_up_of_a_head_start_does_not_count_against_the_limits() {
     let bytes = archive(&events, |member| member);
     let lab = Lab::new(&bytes);
     let within = |max_unpacked| Limits { max_unpacked, max_ratio: u64::MAX };
-    let ahead = lab.start_within(Format::Json, within(900 << 10));
-    ahead.arrived(bytes.len() as u64);
-    wait_for(&ahead, events[0].len() as u64);
-    let unpacked = lab.unpack_within(Format::Json, &ahead, within(1100 << 10), false).unwrap();
+    let streaming = lab.start_within(Format::Json, within(900 << 10));
+    streaming.arrived(bytes.len() as u64);
+    wait_for(&streaming, events[0].len() as u64);
+    let unpacked = lab.unpack_within(Format::Json, &streaming, within(1100 << 10), false).unwrap();
     assert_eq!(lab.files(unpacked), expected(&events));
-    assert_eq!(ahead.written(), 0, "all was taken or given up");
+    assert_eq!(streaming.written(), 0, "all was taken or given up");
 }
 
 #[test]
 fn what_was_used_of_a_head_start_counts_against_the_limits() {
     let bytes = archive(&EVENTS, |member| member);
     let lab = Lab::new(&bytes);
-    let ahead = lab.start(Format::Json);
-    ahead.arrived(bytes.len() as u64);
+    let streaming = lab.start(Format::Json);
+    streaming.arrived(bytes.len() as u64);
     let all: u64 = EVENTS.iter().map(|events| events.len() as u64).sum();
-    wait_for(&ahead, all);
-    let error = lab.unpack_within(Format::Json, &ahead, Limits { max_unpacked: all - 1, ..LIMITS }, false).unwrap_err();
+    wait_for(&streaming, all);
+    let error =
+        lab.unpack_within(Format::Json, &streaming, Limits { max_unpacked: all - 1, ..LIMITS }, false).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
 
@@ -198,13 +205,13 @@ fn what_lies_ready_counts_before_it_is_taken() {
     let damaged = MemberSpec::new(format!("1/{}.gz", name(1)), damaged).stored().data_descriptor(true);
     let lab = Lab::new(&ArchiveBuilder::new().member(ready).member(damaged).build());
     let within = |max_unpacked| Limits { max_unpacked, max_ratio: u64::MAX };
-    let ahead = lab.start_within(Format::Json, within(900 << 10));
-    ahead.arrived(lab.path().metadata().unwrap().len());
-    wait_for(&ahead, 300 << 10);
+    let streaming = lab.start_within(Format::Json, within(900 << 10));
+    streaming.arrived(lab.path().metadata().unwrap().len());
+    wait_for(&streaming, 300 << 10);
     let (staging, cancelled) = (&lab.staging, &AtomicBool::new(false));
     let limits = within(1200 << 10);
-    let how = Unpacking { staging, format: Format::Json, limits, threads: 1, meter: &Silent, cancelled };
-    let error = unpack(&ExportArchive::open(&lab.path()).unwrap(), &how, Some(&ahead)).unwrap_err();
+    let how = Unpacking { staging, format: Format::Json, limits, threads: 1, transfer: &NoProgress, cancelled };
+    let error = unpack(&ExportArchive::open(&lab.path()).unwrap(), &how, Some(&streaming)).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
 
@@ -215,15 +222,15 @@ fn a_run_that_ends_does_not_wait_for_the_member_that_is_unpacked_ahead() {
     let bytes = ArchiveBuilder::new().member(member).build();
     let lab = Lab::new(&bytes);
     let limits = Limits { max_unpacked: u64::MAX, max_ratio: u64::MAX };
-    let ahead = lab.start_within(Format::Json, limits);
-    ahead.arrived(bytes.len() as u64);
-    while ahead.written() == 0 {
+    let streaming = lab.start_within(Format::Json, limits);
+    streaming.arrived(bytes.len() as u64);
+    while streaming.written() == 0 {
         thread::yield_now();
     }
-    let error = lab.unpack_within(Format::Json, &ahead, limits, true).unwrap_err();
+    let error = lab.unpack_within(Format::Json, &streaming, limits, true).unwrap_err();
     assert!(matches!(error, ArchiveError::Cancelled), "{error}");
-    assert!(ahead.written() < WHOLE as u64, "it was waited for to its end");
-    drop(ahead);
+    assert!(streaming.written() < WHOLE as u64, "it was waited for to its end");
+    drop(streaming);
     assert_eq!(lab.partials(), 0);
 }
 
@@ -236,16 +243,16 @@ fn archive_of_nothings() -> Vec<u8> {
 #[test]
 fn bytes_of_which_no_event_comes_count_against_the_limits_as_they_come() {
     let lab = Lab::new(&archive_of_nothings());
-    let ahead = lab.start(Format::JsonGz);
+    let streaming = lab.start(Format::JsonGz);
     let limits = Limits { max_unpacked: 1 << 20, ..LIMITS };
-    let error = lab.unpack_within(Format::JsonGz, &ahead, limits, false).unwrap_err();
+    let error = lab.unpack_within(Format::JsonGz, &streaming, limits, false).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
 
 #[test]
 fn a_run_ends_amid_bytes_of_which_no_event_comes() {
     let lab = Lab::new(&archive_of_nothings());
-    let ahead = lab.start(Format::Json);
-    let error = lab.unpack_within(Format::Json, &ahead, LIMITS, true).unwrap_err();
+    let streaming = lab.start(Format::Json);
+    let error = lab.unpack_within(Format::Json, &streaming, LIMITS, true).unwrap_err();
     assert!(matches!(error, ArchiveError::Cancelled), "{error}");
 }

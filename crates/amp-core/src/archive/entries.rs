@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use zip::CompressionMethod;
 use zip::read::ZipFile;
 
-use super::error::{ArchiveError, MemberProblem};
-use super::source::{ExportArchive, Positioned};
+use super::error::{ArchiveError, EntryProblem};
+use super::positioned::{ExportArchive, Positioned};
 use super::{Format, Shared, inflate};
 use crate::disk::At;
-use crate::name::{MemberKind, MemberName};
+use crate::name::{EntryKind, EntryName};
 
 /// How deep a zip may lie within zips, the export itself not counted.
 const MOST_LEVELS: u32 = 2;
@@ -25,22 +25,22 @@ const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
 
-/// What a member with events is called, in its archive and once it is a file.
+/// What an entry with events is called, in its archive and once it is a file.
 #[derive(Debug)]
-pub(super) struct EventMember {
+pub(super) struct EventEntry {
     /// Its path, through the archives it lies in.
     pub(super) label: String,
     /// What its file will be called, `.gz` included.
-    pub(super) name: MemberName,
+    pub(super) name: EntryName,
     /// Whether it is gzipped.
     pub(super) gzipped: bool,
     /// Where the archive lies, for messages.
     pub(super) archive: PathBuf,
 }
 
-impl EventMember {
+impl EventEntry {
     /// What its file is called when it is staged as `format`.
-    pub(super) fn file_name(&self, format: Format) -> MemberName {
+    pub(super) fn file_name(&self, format: Format) -> EntryName {
         match format {
             Format::JsonGz if self.gzipped => self.name.clone(),
             _ => self.name.without_gz(),
@@ -49,38 +49,38 @@ impl EventMember {
 
     /// What a failed read of it, or a failed write of what came out, means.
     pub(super) fn failed(&self, error: io::Error) -> ArchiveError {
-        ArchiveError::of_member(error, &self.label, &self.archive)
+        ArchiveError::of_entry(error, &self.label, &self.archive)
     }
 }
 
-/// By what a member is known again that was met before its archive's directory.
+/// Identifies an entry that was read before the central directory arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct EntryFingerprint {
     /// 0 is stored, 8 deflated.
     pub(super) method: u16,
-    /// CRC-32 of its unpacked bytes, the zip layer's.
+    /// CRC-32 of its uncompressed bytes, the zip layer's.
     pub(super) crc32: u32,
     /// Bytes it takes in the archive.
-    pub(super) packed: u64,
+    pub(super) compressed: u64,
     /// Bytes that come out of the zip layer.
-    pub(super) unpacked: u64,
+    pub(super) uncompressed: u64,
 }
 
-/// A member that holds events.
+/// An entry that holds events.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct ZipEntry {
     archive: ExportArchive,
     index: usize,
     /// What it is called.
-    pub(super) event: EventMember,
+    pub(super) event: EventEntry,
     /// What the directory says of it.
-    pub(super) facts: Facts,
-    /// Where its own header starts in the export itself; nothing for a member of an archive within.
-    pub(super) at: Option<u64>,
+    pub(super) fingerprint: EntryFingerprint,
+    /// Where its local file header starts in the export itself; nothing for an entry of an archive within.
+    pub(super) offset: Option<u64>,
 }
 
-impl Member {
-    /// Opens the member and hands it to `read`.
+impl ZipEntry {
+    /// Opens the entry and hands it to `read`.
     pub(super) fn open<T>(
         &self,
         read: impl FnOnce(ZipFile<'_, Positioned>) -> Result<T, ArchiveError>,
@@ -94,9 +94,9 @@ impl Member {
 /// What an archive holds.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// Members with events.
-    pub(super) members: Vec<Member>,
-    /// Paths of members that are passed over.
+    /// Entries with events.
+    pub(super) entries: Vec<ZipEntry>,
+    /// Paths of entries that are passed over.
     pub(super) skipped: Vec<String>,
 }
 
@@ -119,54 +119,58 @@ fn list_level(
         let entry = archive.zip().by_index_data(index).map_err(failed)?;
         let path = entry.name().map_err(failed)?;
         let label = format!("{within}{path}");
-        let refused = |problem| ArchiveError::Member { member: label.clone(), problem };
+        let refused = |problem| ArchiveError::Entry { entry: label.clone(), problem };
         let kind = entry.unix_mode().unwrap_or_default() & TYPE_MASK;
         match kind {
             _ if entry.is_dir() && (kind == 0 || kind == DIRECTORY) => continue,
             0 | REGULAR => {}
-            SYMLINK => return Err(refused(MemberProblem::Symlink)),
-            other => return Err(refused(MemberProblem::Special(other))),
+            SYMLINK => return Err(refused(EntryProblem::Symlink)),
+            other => return Err(refused(EntryProblem::Special(other))),
         }
         if entry.encrypted() {
-            return Err(refused(MemberProblem::Encrypted));
+            return Err(refused(EntryProblem::Encrypted));
         }
-        let name = MemberName::from_path(&path).map_err(|bad| refused(bad.into()))?;
+        let name = EntryName::from_path(&path).map_err(|bad| refused(bad.into()))?;
         let kind = name.kind();
-        if kind == MemberKind::Other {
+        if kind == EntryKind::Other {
             contents.skipped.push(label);
             continue;
         }
         let method = match entry.compression() {
             CompressionMethod::Stored => STORED,
             CompressionMethod::Deflated => DEFLATED,
-            method => return Err(refused(MemberProblem::Method(method.to_string()))),
+            method => return Err(refused(EntryProblem::Method(method.to_string()))),
         };
-        let facts = Facts { method, crc32: entry.crc32(), packed: entry.compressed_size(), unpacked: entry.size() };
-        let event =
-            EventMember { label, name, gzipped: kind == MemberKind::JsonGz, archive: archive.path().to_owned() };
-        let at = (level == 0).then(|| entry.header_start());
-        let member = Member { archive: archive.clone(), index, event, facts, at };
-        if kind != MemberKind::Zip {
-            contents.members.push(member);
+        let fingerprint = EntryFingerprint {
+            method,
+            crc32: entry.crc32(),
+            compressed: entry.compressed_size(),
+            uncompressed: entry.size(),
+        };
+        let event = EventEntry { label, name, gzipped: kind == EntryKind::JsonGz, archive: archive.path().to_owned() };
+        let offset = (level == 0).then(|| entry.header_start());
+        let entry = ZipEntry { archive: archive.clone(), index, event, fingerprint, offset };
+        if kind != EntryKind::Zip {
+            contents.entries.push(entry);
         } else if level == MOST_LEVELS {
-            return Err(refused_at(&member, MemberProblem::TooDeep));
+            return Err(refused_at(&entry, EntryProblem::TooDeep));
         } else {
-            let nested = open_nested(&member, shared)?;
-            list_level(&nested, &format!("{}/", member.event.label), level + 1, shared, contents)?;
+            let nested = open_nested(&entry, shared)?;
+            list_level(&nested, &format!("{}/", entry.event.label), level + 1, shared, contents)?;
         }
     }
     Ok(())
 }
 
-fn refused_at(member: &Member, problem: MemberProblem) -> ArchiveError {
-    ArchiveError::Member { member: member.event.label.clone(), problem }
+fn refused_at(entry: &ZipEntry, problem: EntryProblem) -> ArchiveError {
+    ArchiveError::Entry { entry: entry.event.label.clone(), problem }
 }
 
 /// Unpacks a zip within a zip to a file without a name.
-fn open_nested(member: &Member, shared: &Shared<'_>) -> Result<ExportArchive, ArchiveError> {
+fn open_nested(entry: &ZipEntry, shared: &Shared<'_>) -> Result<ExportArchive, ArchiveError> {
     let mut file = shared.how.staging.anonymous()?;
-    let failed = |error| member.event.failed(error);
-    member.open(|mut zipped| {
+    let failed = |error| entry.event.failed(error);
+    entry.open(|mut zipped| {
         let mut buffer = vec![0; inflate::OUTPUT_BYTES];
         loop {
             let filled = inflate::fill(&mut zipped, &mut buffer).map_err(failed)?;
@@ -178,8 +182,8 @@ fn open_nested(member: &Member, shared: &Shared<'_>) -> Result<ExportArchive, Ar
                 .at("unpack an archive within the archive to", shared.how.staging.root())?;
         }
     })?;
-    ExportArchive::from_file(file, member.archive.path()).map_err(|error| match error {
-        ArchiveError::NotWhole(why) => refused_at(member, MemberProblem::Damaged(why)),
+    ExportArchive::from_file(file, entry.archive.path()).map_err(|error| match error {
+        ArchiveError::NotWhole(why) => refused_at(entry, EntryProblem::Damaged(why)),
         other => other,
     })
 }

@@ -15,21 +15,21 @@ const LEAST_NAME: usize = 16;
 
 /// What is known of a transfer.
 #[derive(Debug, Default)]
-pub(super) struct Look<'a> {
+pub(super) struct ProgressLine<'a> {
     pub(super) label: &'a str,
     pub(super) done: u64,
     pub(super) total: Option<u64>,
-    /// Files or members over, and how many there are.
+    /// Files or entries over, and how many there are.
     pub(super) items: Option<(u64, u64)>,
     /// Bytes a second.
     pub(super) rate: f64,
     pub(super) left: Duration,
     pub(super) elapsed: Duration,
-    /// The file or member that was begun last.
+    /// The file or entry that was begun last.
     pub(super) current: &'a str,
 }
 
-impl Look<'_> {
+impl ProgressLine<'_> {
     /// One line of less than `width` columns: what matters least is left out where room is short, and what is still too long is cut.
     pub(super) fn line(&self, width: usize) -> String {
         // The last column stays free: some terminals wrap when it is written.
@@ -108,8 +108,8 @@ pub(super) fn harmless(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn upload() -> Look<'static> {
-        Look {
+    fn upload() -> ProgressLine<'static> {
+        ProgressLine {
             label: "uploading",
             done: 1 << 20,
             total: Some(3 << 20),
@@ -117,7 +117,7 @@ mod tests {
             rate: 51_200.0,
             left: Duration::from_secs(200),
             current: "100011471_2025-11-06_10#0.json",
-            ..Look::default()
+            ..ProgressLine::default()
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
             for label in ["uploading", "", &long] {
                 for current in ["", "a.json", &long] {
                     for total in [None, Some(0), Some(3 << 20)] {
-                        let line = Look { label, current, total, ..upload() }.line(width);
+                        let line = ProgressLine { label, current, total, ..upload() }.line(width);
                         assert!(measure_text_width(&line) <= width.saturating_sub(1), "{width}: {line:?}");
                     }
                 }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_bar_fills_with_what_is_done() {
         assert_eq!([0.0, 0.5, 1.0].map(|fraction| bar(fraction, 4)), [">   ", "==> ", "===="]);
-        let waiting = Look { label: "waiting", elapsed: Duration::from_secs(61), ..Look::default() };
+        let waiting = ProgressLine { label: "waiting", elapsed: Duration::from_secs(61), ..ProgressLine::default() };
         assert_eq!(waiting.line(30).split_whitespace().collect::<Vec<_>>(), ["waiting", "1", "min", "1", "s"]);
     }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use zip::ZipArchive;
 
+use super::central;
 use super::error::ArchiveError;
-use super::repeated;
 use crate::disk::At;
 
-/// An archive whose directory was read and checked: every member is listed, lies where the directory says and agrees with it.
+/// An archive whose directory was read and checked: every entry is listed, lies where the directory says and agrees with it.
 #[derive(Debug, Clone)]
 pub struct ExportArchive {
     zip: ZipArchive<Positioned>,
@@ -36,11 +36,11 @@ impl ExportArchive {
     pub fn from_file(file: File, path: &Path) -> Result<Self, ArchiveError> {
         let bytes = file.metadata().at("look at", path)?.len();
         let failed = |error| ArchiveError::of_archive(error, path);
-        let source = Positioned { file: Arc::new(file), bytes, at: 0 };
+        let source = Positioned { file: Arc::new(file), bytes, offset: 0 };
         let mut zip = ZipArchive::new(source.clone()).map_err(failed)?;
-        // One wrong bit in the directory can rename or drop a member; the local headers tell.
+        // One wrong bit in the directory can rename or drop an entry; the local headers tell.
         if zip.has_duplicate_names() {
-            repeated::check(&source, zip.central_directory_start(), zip.offset(), path)?;
+            central::check(&source, zip.central_directory_start(), zip.offset(), path)?;
         } else {
             zip.validate_header_consistency().map_err(failed)?;
         }
@@ -69,25 +69,25 @@ impl ExportArchive {
 pub(super) struct Positioned {
     file: Arc<File>,
     bytes: u64,
-    at: u64,
+    offset: u64,
 }
 
 impl Read for Positioned {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
         Ok(read)
     }
 }
 
 impl Seek for Positioned {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        let offset = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(by) => self.offset.checked_add_signed(by),
             SeekFrom::End(by) => self.bytes.checked_add_signed(by),
         };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
+        self.offset = offset.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.offset)
     }
 }
