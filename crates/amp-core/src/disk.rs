@@ -29,16 +29,16 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 /// Adds to an I/O result what was being done to which file.
-pub trait At<T> {
+pub trait DiskContext<T> {
     /// Names the step and the file.
     ///
     /// # Errors
     /// The error it was, as a [`DiskError`].
-    fn at(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+    fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
 }
 
-impl<T> At<T> for io::Result<T> {
-    fn at(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+impl<T> DiskContext<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
         self.map_err(|source| DiskError { action, path: path.to_owned(), source })
     }
 }
@@ -51,7 +51,7 @@ impl<T> At<T> for io::Result<T> {
 pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(path).at("create directory", path)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path).context("create directory", path)?;
     missing.into_iter().filter_map(Path::parent).try_for_each(|parent| match parent.as_os_str().is_empty() {
         true => sync_dir(Path::new(".")),
         false => sync_dir(parent),
@@ -63,7 +63,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When it exists or cannot be made.
 pub fn create_private_file(path: &Path) -> Result<File, DiskError> {
-    OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path).at("create", path)
+    OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path).context("create", path)
 }
 
 /// Waits until the entries of the directory `path` (names made, changed, gone) are on disk.
@@ -71,7 +71,7 @@ pub fn create_private_file(path: &Path) -> Result<File, DiskError> {
 /// # Errors
 /// When the directory cannot be opened or synced.
 pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|dir| dir.sync_all()).at("sync directory", path)
+    File::open(path).and_then(|dir| dir.sync_all()).context("sync directory", path)
 }
 
 /// Bytes that an ordinary user may still write to the file system of `path`.
@@ -79,6 +79,6 @@ pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When the file system does not tell.
 pub fn free_bytes(path: &Path) -> Result<u64, DiskError> {
-    let stat = rustix::fs::statvfs(path).map_err(io::Error::from).at("ask for free space of", path)?;
+    let stat = rustix::fs::statvfs(path).map_err(io::Error::from).context("ask for free space of", path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

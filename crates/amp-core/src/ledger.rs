@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::checksum::Digest;
-use crate::disk::{At, DiskError, create_private_dir, sync_dir};
+use crate::disk::{DiskContext, DiskError, create_private_dir, sync_dir};
 use crate::hour::{Hour, parse_date};
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
@@ -35,12 +35,12 @@ pub struct FileRecord {
     pub lines: u64,
     /// By what the same file is known again without reading it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub stamp: Option<Stamp>,
+    pub identity: Option<FileIdentity>,
 }
 
 /// A file's identity on its file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileIdentity {
     /// Its inode.
     pub inode: u64,
     /// When its bytes last changed, in nanoseconds since 1970.
@@ -50,9 +50,9 @@ pub struct Stamp {
 /// Whose hours they are: a short digest of the Export API's host and the API key. The same hour of another project, or asked with a wrong
 /// key or region, is another hour.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Source(String);
+pub struct SourceId(String);
 
-impl Source {
+impl SourceId {
     /// The source that `api_key` opens at `host`. The key cannot be had back from it.
     #[must_use]
     pub fn new(host: &str, api_key: &Secret) -> Self {
@@ -74,29 +74,32 @@ pub enum HourRecord {
     /// A run is about to ask for these hours.
     Asked {
         /// When.
-        at: DateTime<Utc>,
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
         /// Of which project.
-        source: Source,
+        source: SourceId,
     },
     /// These files are whole and about to get their names.
     Staging {
         /// When.
-        at: DateTime<Utc>,
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
         /// What they are.
         files: Vec<FileRecord>,
     },
     /// These hours were got.
     Fetched {
         /// When the record was made.
-        at: DateTime<Utc>,
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
         /// Of which project.
-        source: Source,
+        source: SourceId,
         /// When the export was asked for.
         requested_at: DateTime<Utc>,
         /// Those of the hours that were not yet settled then.
@@ -109,7 +112,8 @@ pub enum HourRecord {
     /// The window must be asked for in parts.
     Split {
         /// When.
-        at: DateTime<Utc>,
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
         /// Which window.
         #[serde(flatten)]
         window: HourWindow,
@@ -119,12 +123,13 @@ pub enum HourRecord {
     /// These hours were not got.
     Failed {
         /// When.
-        at: DateTime<Utc>,
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
         /// Which hours.
         #[serde(flatten)]
         window: HourWindow,
         /// Of which project.
-        source: Source,
+        source: SourceId,
         /// Why.
         error: String,
     },
@@ -147,7 +152,8 @@ impl HourRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadRecord {
     /// When.
-    pub at: DateTime<Utc>,
+    #[serde(rename = "at")]
+    pub time: DateTime<Utc>,
     /// The file's name.
     pub file: String,
     /// Size and CRC64NVME of its bytes.
@@ -195,7 +201,7 @@ impl Partition {
 
 /// How far a file of the ledger had come. Lines are only appended: while the mark is the same, so is what the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct LedgerPosition {
     /// Its size in bytes.
     pub bytes: u64,
     /// When it last changed, in nanoseconds since 1970.
@@ -204,11 +210,11 @@ pub struct Mark {
 
 /// How far a partition had come; a file that is missing has no mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marks {
+pub struct LedgerPositions {
     /// Of its hours.
-    pub hours: Option<Mark>,
+    pub hours: Option<LedgerPosition>,
     /// Of its loads.
-    pub loads: Option<Mark>,
+    pub loads: Option<LedgerPosition>,
 }
 
 /// The ledger of one `extracted_data/`.
@@ -231,8 +237,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn note(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
-        if let HourRecord::Staging { at, files } = record {
+    pub fn append(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
+        if let HourRecord::Staging { time, files } = record {
             let mut strays: BTreeMap<Partition, Vec<FileRecord>> = BTreeMap::new();
             for file in files {
                 let partition = Partition::of_file(&file.name);
@@ -241,7 +247,7 @@ impl Ledger {
                 }
             }
             for (partition, files) in strays {
-                append(&self.hours.join(partition.file_name()), &[HourRecord::Staging { at: *at, files }])?;
+                append(&self.hours.join(partition.file_name()), &[HourRecord::Staging { time: *time, files }])?;
             }
         }
         append(&self.hours.join(Partition::Day(day).file_name()), std::slice::from_ref(record))
@@ -251,12 +257,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk refuses; then nothing may be deleted.
-    pub fn note_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
+    pub fn append_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
         let mut partitions: BTreeMap<Partition, Vec<&LoadRecord>> = BTreeMap::new();
         for record in records {
             partitions.entry(Partition::of_file(&record.file)).or_default().push(record);
         }
-        partitions.into_iter().try_for_each(|(at, records)| append(&self.loads.join(at.file_name()), &records))
+        partitions
+            .into_iter()
+            .try_for_each(|(partition, records)| append(&self.loads.join(partition.file_name()), &records))
     }
 
     /// Whether no hour was ever asked for.
@@ -271,23 +279,23 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk refuses; a damaged line is no error.
-    pub fn hours(&self, partition: Partition) -> Result<KnownHours, DiskError> {
-        let mut known = KnownHours::default();
-        known.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
+    pub fn hours(&self, partition: Partition) -> Result<HourIndex, DiskError> {
+        let mut index = HourIndex::default();
+        index.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
             let is_sound = record.window().is_none_or(|window| window.days().nth(1).is_none());
             if is_sound {
-                known.take(record);
+                index.apply(record);
             }
             is_sound
         })?;
-        Ok(known)
+        Ok(index)
     }
 
     /// The files of a partition that S3 confirmed, whichever the bucket.
     ///
     /// # Errors
     /// When the disk refuses; a damaged line is no error.
-    pub fn loaded(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
+    pub fn loaded_digests(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
         let mut loaded = HashSet::new();
         read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
             loaded.extend(record.in_place_of.into_iter().map(|digest| (record.file.clone(), digest)));
@@ -319,16 +327,16 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn marks(&self, partition: Partition) -> Result<Marks, DiskError> {
+    pub fn positions(&self, partition: Partition) -> Result<LedgerPositions, DiskError> {
         let name = partition.file_name();
-        Ok(Marks { hours: mark(&self.hours.join(&name))?, loads: mark(&self.loads.join(&name))? })
+        Ok(LedgerPositions { hours: position(&self.hours.join(&name))?, loads: position(&self.loads.join(&name))? })
     }
 
     /// The newest record of each object, of all partitions, among those that `wanted` takes.
     ///
     /// # Errors
     /// When the disk refuses; a damaged line is no error.
-    pub fn loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
+    pub fn latest_loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
         let mut newest: BTreeMap<(String, String), LoadRecord> = BTreeMap::new();
         let mut damaged = 0;
         for path in files_in(&self.loads)? {
@@ -342,12 +350,12 @@ impl Ledger {
     }
 }
 
-fn mark(path: &Path) -> Result<Option<Mark>, DiskError> {
+fn position(path: &Path) -> Result<Option<LedgerPosition>, DiskError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.at("look at", path).map(|found| {
+        found => found.context("look at", path).map(|found| {
             let mtime = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
-            Some(Mark { bytes: found.len(), mtime })
+            Some(LedgerPosition { bytes: found.len(), mtime })
         }),
     }
 }
@@ -355,10 +363,10 @@ fn mark(path: &Path) -> Result<Option<Mark>, DiskError> {
 fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at("read", dir)?,
+        entries => entries.context("read", dir)?,
     };
     let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path()).at("read", dir)).collect::<Result<Vec<_>, _>>()?;
+        entries.map(|entry| entry.map(|entry| entry.path()).context("read", dir)).collect::<Result<Vec<_>, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort_unstable();
     Ok(paths)
@@ -371,7 +379,7 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
 pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
     let mut lines = Vec::new();
     for record in records {
-        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).at("write", path)?;
+        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).context("write", path)?;
         lines.push(b'\n');
     }
     let mut options = OpenOptions::new();
@@ -386,11 +394,11 @@ pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError>
         }
         _ => Err(error),
     });
-    let mut file = opened.at("open", path)?;
-    if ends_within_a_line(&mut file).at("read", path)? {
+    let mut file = opened.context("open", path)?;
+    if ends_within_a_line(&mut file).context("read", path)? {
         lines.insert(0, b'\n');
     }
-    file.write_all(&lines).and_then(|()| file.sync_data()).at("write", path)
+    file.write_all(&lines).and_then(|()| file.sync_data()).context("write", path)
 }
 
 fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
@@ -418,14 +426,14 @@ pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result
 fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> bool) -> Result<u64, DiskError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        file => file.at("open", path)?,
+        file => file.context("open", path)?,
     };
     let mut reader = BufReader::new(file);
     let (mut line, mut number, mut damaged) = (Vec::new(), 0, 0);
     loop {
         line.clear();
         number += 1;
-        if reader.read_until(b'\n', &mut line).at("read", path)? == 0 {
+        if reader.read_until(b'\n', &mut line).context("read", path)? == 0 {
             break;
         }
         let is_sound = match serde_json::from_slice(&line) {
@@ -472,24 +480,24 @@ pub enum HourState<'a> {
 
 /// What is known of the hours and files of a partition.
 #[derive(Debug, Default)]
-pub struct KnownHours {
-    hours: HashMap<Hour, BTreeMap<Source, Known>>,
+pub struct HourIndex {
+    hours: HashMap<Hour, BTreeMap<SourceId, HourEntry>>,
     /// The names of the files of an hour when it was last got, whatever became of it since.
-    got: HashMap<Hour, BTreeMap<Source, Vec<String>>>,
+    last_fetched: HashMap<Hour, BTreeMap<SourceId, Vec<String>>>,
     digests: HashMap<String, Vec<FileRecord>>,
-    last_asked: Option<Source>,
+    last_asked: Option<SourceId>,
     splits: Vec<HourWindow>,
     damaged: u64,
 }
 
 #[derive(Debug)]
-enum Known {
+enum HourEntry {
     Unanswered,
     Failed(String),
     Fetched { settled: bool, files: Vec<FileRecord> },
 }
 
-impl Known {
+impl HourEntry {
     fn state(&self) -> HourState<'_> {
         match self {
             Self::Unanswered => HourState::Unanswered,
@@ -499,14 +507,14 @@ impl Known {
     }
 }
 
-impl KnownHours {
-    fn take(&mut self, record: HourRecord) {
+impl HourIndex {
+    fn apply(&mut self, record: HourRecord) {
         match record {
             HourRecord::Asked { window, source, .. } => {
-                window.hours().for_each(|hour| self.set(hour, &source, Known::Unanswered));
+                window.hours().for_each(|hour| self.set(hour, &source, HourEntry::Unanswered));
             }
             HourRecord::Failed { window, source, error, .. } => {
-                window.hours().for_each(|hour| self.set(hour, &source, Known::Failed(error.clone())));
+                window.hours().for_each(|hour| self.set(hour, &source, HourEntry::Failed(error.clone())));
             }
             HourRecord::Split { window, .. } => self.splits.push(window),
             HourRecord::Staging { files, .. } => {
@@ -525,8 +533,8 @@ impl KnownHours {
                 for hour in window.hours() {
                     let files = by_hour.remove(&hour).unwrap_or_default();
                     let names = files.iter().map(|file| file.name.clone()).collect();
-                    self.got.entry(hour).or_default().insert(source.clone(), names);
-                    self.set(hour, &source, Known::Fetched { settled: !unsettled.contains(&hour), files });
+                    self.last_fetched.entry(hour).or_default().insert(source.clone(), names);
+                    self.set(hour, &source, HourEntry::Fetched { settled: !unsettled.contains(&hour), files });
                 }
                 // The files have their names now: what they replaced is gone.
                 for file in files {
@@ -536,32 +544,32 @@ impl KnownHours {
         }
     }
 
-    fn set(&mut self, hour: Hour, source: &Source, known: Known) {
+    fn set(&mut self, hour: Hour, source: &SourceId, entry: HourEntry) {
         self.last_asked = Some(source.clone());
-        self.hours.entry(hour).or_default().insert(source.clone(), known);
+        self.hours.entry(hour).or_default().insert(source.clone(), entry);
     }
 
     /// What became of `hour` of `source`.
     #[must_use]
-    pub fn state(&self, hour: Hour, source: &Source) -> HourState<'_> {
-        self.hours.get(&hour).and_then(|sources| sources.get(source)).map_or(HourState::NeverAsked, Known::state)
+    pub fn state(&self, hour: Hour, source: &SourceId) -> HourState<'_> {
+        self.hours.get(&hour).and_then(|sources| sources.get(source)).map_or(HourState::NeverAsked, HourEntry::state)
     }
 
     /// What became of `hour`, source by source.
-    pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&Source, HourState<'_>)> {
-        self.hours.get(&hour).into_iter().flatten().map(|(source, known)| (source, known.state()))
+    pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&SourceId, HourState<'_>)> {
+        self.hours.get(&hour).into_iter().flatten().map(|(source, entry)| (source, entry.state()))
     }
 
     /// The source that was asked last for any of the hours.
     #[must_use]
-    pub fn last_asked(&self) -> Option<&Source> {
+    pub fn last_asked(&self) -> Option<&SourceId> {
         self.last_asked.as_ref()
     }
 
     /// The names of the files of `hour` when it was last got, whatever became of it since.
     #[must_use]
-    pub fn last_got(&self, hour: Hour, source: &Source) -> &[String] {
-        self.got.get(&hour).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
+    pub fn last_fetched(&self, hour: Hour, source: &SourceId) -> &[String] {
+        self.last_fetched.get(&hour).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
@@ -599,23 +607,23 @@ mod tests {
 
     fn file(name: &str, bytes: u64) -> FileRecord {
         let digest = Digest { bytes, ..Digest::default() };
-        FileRecord { name: name.into(), digest, lines: 1, stamp: Some(Stamp { inode: 7, mtime: -1 }) }
+        FileRecord { name: name.into(), digest, lines: 1, identity: Some(FileIdentity { inode: 7, mtime: -1 }) }
     }
 
-    fn source() -> Source {
-        Source::new("amplitude.com", &Secret::new("key".into()))
+    fn source() -> SourceId {
+        SourceId::new("amplitude.com", &Secret::new("key".into()))
     }
 
-    fn at() -> DateTime<Utc> {
+    fn time() -> DateTime<Utc> {
         DateTime::UNIX_EPOCH
     }
 
     fn fetched(window: HourWindow, unsettled: Vec<Hour>, files: Vec<FileRecord>) -> HourRecord {
         HourRecord::Fetched {
-            at: at(),
+            time: time(),
             window,
             source: source(),
-            requested_at: at(),
+            requested_at: time(),
             unsettled,
             no_data: vec![],
             files,
@@ -636,39 +644,42 @@ mod tests {
     fn an_hour_is_what_its_last_record_says() {
         let (_dir, ledger, day) = ledger();
         let all = window("2025-11-06T00", "2025-11-06T03");
-        ledger.note(day, &HourRecord::Asked { at: at(), window: all, source: source() }).unwrap();
+        ledger.append(day, &HourRecord::Asked { time: time(), window: all, source: source() }).unwrap();
         let files = vec![file("1_2025-11-06_0#0.json", 1), file("odd.json", 2)];
         ledger
-            .note(day, &fetched(window("2025-11-06T00", "2025-11-06T01"), vec![hour("2025-11-06T01")], files))
+            .append(day, &fetched(window("2025-11-06T00", "2025-11-06T01"), vec![hour("2025-11-06T01")], files))
             .unwrap();
         let failed = window("2025-11-06T02", "2025-11-06T02");
         ledger
-            .note(day, &HourRecord::Failed { at: at(), window: failed, source: source(), error: "HTTP 500".into() })
+            .append(
+                day,
+                &HourRecord::Failed { time: time(), window: failed, source: source(), error: "HTTP 500".into() },
+            )
             .unwrap();
 
-        let known = ledger.hours(Partition::Day(day)).unwrap();
-        let HourState::Fetched { settled: true, files } = known.state(hour("2025-11-06T00"), &source()) else {
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        let HourState::Fetched { settled: true, files } = index.state(hour("2025-11-06T00"), &source()) else {
             panic!()
         };
         assert_eq!(names(files), ["1_2025-11-06_0#0.json", "odd.json"]);
-        let HourState::Fetched { settled: false, files } = known.state(hour("2025-11-06T01"), &source()) else {
+        let HourState::Fetched { settled: false, files } = index.state(hour("2025-11-06T01"), &source()) else {
             panic!()
         };
         assert_eq!(names(files), ["odd.json"]);
-        assert_eq!(known.state(hour("2025-11-06T02"), &source()), HourState::Failed("HTTP 500"));
-        assert_eq!(known.state(hour("2025-11-06T03"), &source()), HourState::Unanswered);
-        assert_eq!(known.state(hour("2025-11-06T04"), &source()), HourState::NeverAsked);
+        assert_eq!(index.state(hour("2025-11-06T02"), &source()), HourState::Failed("HTTP 500"));
+        assert_eq!(index.state(hour("2025-11-06T03"), &source()), HourState::Unanswered);
+        assert_eq!(index.state(hour("2025-11-06T04"), &source()), HourState::NeverAsked);
     }
 
     #[test]
     fn an_hour_of_another_project_is_another_hour_and_its_key_is_not_told() {
         let (dir, ledger, day) = ledger();
         let one = window("2025-11-06T00", "2025-11-06T00");
-        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
-        let known = ledger.hours(Partition::Day(day)).unwrap();
-        let other = Source::new("amplitude.com", &Secret::new("other key".into()));
-        assert_eq!(known.state(one.start(), &other), HourState::NeverAsked);
-        assert_eq!(known.states(one.start()).count(), 1);
+        ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        let other = SourceId::new("amplitude.com", &Secret::new("other key".into()));
+        assert_eq!(index.state(one.start(), &other), HourState::NeverAsked);
+        assert_eq!(index.states(one.start()).count(), 1);
         assert!(!fs::read_to_string(dir.path().join(".amp/hours/2025-11-06.jsonl")).unwrap().contains("key\""));
     }
 
@@ -678,10 +689,10 @@ mod tests {
         let (old, new) = (file("1_2025-11-06_0#0.json", 1), file("1_2025-11-06_0#0.json", 2));
         let one = window("2025-11-06T00", "2025-11-06T00");
         let digests = || ledger.hours(Partition::Day(day)).unwrap().digests("1_2025-11-06_0#0.json").to_vec();
-        ledger.note(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
-        ledger.note(day, &HourRecord::Staging { at: at(), files: vec![new.clone()] }).unwrap();
+        ledger.append(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
+        ledger.append(day, &HourRecord::Staging { time: time(), files: vec![new.clone()] }).unwrap();
         assert_eq!(digests(), [old, new.clone()]);
-        ledger.note(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
+        ledger.append(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
         assert_eq!(digests(), [new]);
     }
 
@@ -689,10 +700,10 @@ mod tests {
     fn a_file_of_another_day_is_found_by_its_name() {
         let (_dir, ledger, day) = ledger();
         let strays = vec![file("1_2025-11-05_23#0.json", 1), file("odd.json", 2)];
-        ledger.note(day, &HourRecord::Staging { at: at(), files: strays.clone() }).unwrap();
+        ledger.append(day, &HourRecord::Staging { time: time(), files: strays.clone() }).unwrap();
         for stray in strays {
-            let known = ledger.hours(Partition::of_file(&stray.name)).unwrap();
-            assert_eq!(known.digests(&stray.name), [stray]);
+            let index = ledger.hours(Partition::of_file(&stray.name)).unwrap();
+            assert_eq!(index.digests(&stray.name), [stray]);
         }
     }
 
@@ -700,34 +711,34 @@ mod tests {
     fn a_torn_or_damaged_line_costs_itself_alone() {
         let (dir, ledger, day) = ledger();
         let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
-        let asked = |text| HourRecord::Asked { at: at(), window: window(text, text), source: source() };
-        ledger.note(day, &asked("2025-11-06T00")).unwrap();
+        let asked = |text| HourRecord::Asked { time: time(), window: window(text, text), source: source() };
+        ledger.append(day, &asked("2025-11-06T00")).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.extend_from_slice(b"\xff\x00 not json\n\n{\"kind\":\"asked\",\"at\":\"2025-");
         fs::write(&path, bytes).unwrap();
-        ledger.note(day, &asked("2025-11-06T01")).unwrap();
-        let known = ledger.hours(Partition::Day(day)).unwrap();
-        assert_eq!(known.damaged(), 2);
-        assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
-        assert_eq!(known.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
+        ledger.append(day, &asked("2025-11-06T01")).unwrap();
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!(index.damaged(), 2);
+        assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
+        assert_eq!(index.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
     }
 
     #[test]
     fn a_line_about_more_than_a_day_is_damaged() {
         let (_dir, ledger, day) = ledger();
         let over_midnight = window("2025-11-06T23", "2025-11-07T00");
-        ledger.note(day, &HourRecord::Asked { at: at(), window: over_midnight, source: source() }).unwrap();
-        let known = ledger.hours(Partition::Day(day)).unwrap();
-        assert_eq!((known.damaged(), known.hours.len()), (1, 0));
+        ledger.append(day, &HourRecord::Asked { time: time(), window: over_midnight, source: source() }).unwrap();
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!((index.damaged(), index.hours.len()), (1, 0));
     }
 
     #[test]
     fn a_line_about_ages_is_damaged_and_costs_no_memory() {
         let (_dir, ledger, day) = ledger();
         let ages = window("0001-01-01T00", "9999-12-31T23");
-        ledger.note(day, &HourRecord::Asked { at: at(), window: ages, source: source() }).unwrap();
-        let known = ledger.hours(Partition::Day(day)).unwrap();
-        assert_eq!((known.damaged(), known.hours.len()), (1, 0));
+        ledger.append(day, &HourRecord::Asked { time: time(), window: ages, source: source() }).unwrap();
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!((index.damaged(), index.hours.len()), (1, 0));
     }
 
     #[test]
@@ -735,14 +746,14 @@ mod tests {
         let (dir, ledger, day) = ledger();
         let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
         ledger
-            .note(day, &fetched(window("2025-11-06T00", "2025-11-06T03"), vec![], vec![file("odd.json", 1)]))
+            .append(day, &fetched(window("2025-11-06T00", "2025-11-06T03"), vec![], vec![file("odd.json", 1)]))
             .unwrap();
         let text = fs::read_to_string(&path).unwrap();
         for (whole, flipped) in [("\"end\":\"2", "\"end\":\"9"), ("\"start\":\"2", "\"start\":\"0")] {
             fs::write(&path, text.replacen(whole, flipped, 1)).unwrap();
-            let known = ledger.hours(Partition::Day(day)).unwrap();
-            assert_eq!(known.damaged(), 1);
-            assert_eq!(known.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
+            let index = ledger.hours(Partition::Day(day)).unwrap();
+            assert_eq!(index.damaged(), 1);
+            assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
         }
     }
 
@@ -750,24 +761,24 @@ mod tests {
     fn days_are_those_with_hours_and_a_mark_moves_with_every_line() {
         let (dir, ledger, day) = ledger();
         assert_eq!(ledger.days().unwrap(), []);
-        let nothing = ledger.marks(Partition::Day(day)).unwrap();
-        assert_eq!(nothing, Marks { hours: None, loads: None });
+        let nothing = ledger.positions(Partition::Day(day)).unwrap();
+        assert_eq!(nothing, LedgerPositions { hours: None, loads: None });
         let one = window("2025-11-06T00", "2025-11-06T00");
-        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
-        ledger.note(day, &HourRecord::Staging { at: at(), files: vec![file("odd.json", 2)] }).unwrap();
+        ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+        ledger.append(day, &HourRecord::Staging { time: time(), files: vec![file("odd.json", 2)] }).unwrap();
         fs::write(dir.path().join(".amp/hours/notes.txt"), "x").unwrap();
         assert_eq!(ledger.days().unwrap(), [day], "what is undated or foreign is no day");
-        let before = ledger.marks(Partition::Day(day)).unwrap();
+        let before = ledger.positions(Partition::Day(day)).unwrap();
         assert!(before.hours.is_some() && before.loads.is_none());
-        ledger.note(day, &fetched(one, vec![], vec![])).unwrap();
-        assert_ne!(ledger.marks(Partition::Day(day)).unwrap(), before);
+        ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+        assert_ne!(ledger.positions(Partition::Day(day)).unwrap(), before);
     }
 
     #[test]
     fn loads_are_found_by_file_and_by_object() {
         let (_dir, ledger, day) = ledger();
         let load = |file: &str, bytes, seconds| LoadRecord {
-            at: at() + chrono::TimeDelta::seconds(seconds),
+            time: time() + chrono::TimeDelta::seconds(seconds),
             file: file.into(),
             digest: Digest { bytes, ..Digest::default() },
             bucket: "lake".into(),
@@ -777,15 +788,18 @@ mod tests {
             proof: Proof::Checksum,
             in_place_of: vec![Digest { bytes: bytes + 100, ..Digest::default() }],
         };
-        ledger.note_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();
-        ledger.note_loads(&[load("1_2025-11-06_0#0.json", 2, 2)]).unwrap();
-        let loaded = ledger.loaded(Partition::Day(day)).unwrap();
+        ledger.append_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();
+        ledger.append_loads(&[load("1_2025-11-06_0#0.json", 2, 2)]).unwrap();
+        let loaded = ledger.loaded_digests(Partition::Day(day)).unwrap();
         assert!(loaded.contains(&("1_2025-11-06_0#0.json".into(), Digest { bytes: 2, ..Digest::default() })));
         assert!(!loaded.contains(&("odd.json".into(), Digest { bytes: 5, ..Digest::default() })));
         let replaced = ("1_2025-11-06_0#0.json".into(), Digest { bytes: 102, ..Digest::default() });
         assert!(loaded.contains(&replaced), "the operator accepted other bytes in its place");
-        let (all, damaged) = ledger.loads(|_| true).unwrap();
+        let (all, damaged) = ledger.latest_loads(|_| true).unwrap();
         assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
-        assert_eq!(ledger.loads(|record| record.at > at() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);
+        assert_eq!(
+            ledger.latest_loads(|record| record.time > time() + chrono::TimeDelta::seconds(1)).unwrap().0.len(),
+            1
+        );
     }
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checksum::Digest;
-use crate::disk::{At, DiskError, create_private_dir, create_private_file, sync_dir};
-use crate::ledger::{FileRecord, Stamp};
+use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
+use crate::ledger::{FileIdentity, FileRecord};
 use crate::lock::{self, LockError, RunLock};
 use crate::name::EntryName;
 use crate::receipt::Receipt;
@@ -42,14 +42,14 @@ impl Staging {
     /// # Errors
     /// When a part cannot be made or is no directory.
     pub fn open(root: &Path) -> Result<Self, DiskError> {
-        let staging = Self::at(root);
+        let staging = Self::existing(root);
         create_private_dir(&staging.partials())?;
         Ok(staging)
     }
 
     /// The directory `root` as it stands, for looking only: nothing is made.
     #[must_use]
-    pub fn at(root: &Path) -> Self {
+    pub fn existing(root: &Path) -> Self {
         Self { root: root.to_owned(), next_partial: AtomicU64::new(0) }
     }
 
@@ -88,9 +88,9 @@ impl Staging {
     pub fn sweep(&self) -> Result<usize, DiskError> {
         let dir = self.partials();
         let mut swept = 0;
-        for entry in fs::read_dir(&dir).at("read", &dir)? {
-            let path = entry.at("read", &dir)?.path();
-            fs::remove_file(&path).at("delete", &path)?;
+        for entry in fs::read_dir(&dir).context("read", &dir)? {
+            let path = entry.context("read", &dir)?.path();
+            fs::remove_file(&path).context("delete", &path)?;
             swept += 1;
         }
         Ok(swept)
@@ -125,7 +125,7 @@ impl Staging {
         let _names = hold_names(&self.names_lock())?;
         for SealedFile { temporary, record } in files {
             let path = self.root.join(&record.name);
-            fs::rename(&temporary.path, &path).at("rename a finished file to", &path)?;
+            fs::rename(&temporary.path, &path).context("rename a finished file to", &path)?;
             temporary.released();
         }
         sync_dir(&self.root)
@@ -145,11 +145,11 @@ impl Staging {
         let mut scan = Scan::default();
         let entries = match fs::read_dir(&self.root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scan),
-            entries => entries.at("read", &self.root)?,
+            entries => entries.context("read", &self.root)?,
         };
         for entry in entries {
-            let entry = entry.at("read", &self.root)?;
-            let kind = entry.file_type().at("look at", &entry.path())?;
+            let entry = entry.context("read", &self.root)?;
+            let kind = entry.file_type().context("look at", &entry.path())?;
             match entry.file_name().into_string() {
                 Err(name) => scan.ignored.push((name.to_string_lossy().into_owned(), "its name is not UTF-8")),
                 Ok(name) if name == STATE_DIR => {}
@@ -175,9 +175,9 @@ impl Staging {
         let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.at("open", &path)?,
+            file => file.context("open", &path)?,
         };
-        let metadata = file.metadata().at("look at", &path)?;
+        let metadata = file.metadata().context("look at", &path)?;
         Ok(Some(StagedFile { names_lock: self.names_lock(), name: name.to_owned(), path, file, metadata }))
     }
 }
@@ -217,13 +217,13 @@ impl PartialFile {
     /// When the disk fails, or holds another number of bytes than the digest says.
     pub fn seal(self, name: &EntryName, digest: Digest, lines: u64) -> Result<SealedFile, DiskError> {
         let path = &self.temporary.path;
-        self.file.sync_all().at("sync", path)?;
-        let metadata = self.file.metadata().at("look at", path)?;
+        self.file.sync_all().context("sync", path)?;
+        let metadata = self.file.metadata().context("look at", path)?;
         if metadata.len() != digest.bytes {
             let other = io::Error::other(format!("{} bytes were written, {} are there", digest.bytes, metadata.len()));
-            return Err(other).at("sync", path);
+            return Err(other).context("sync", path);
         }
-        let record = FileRecord { name: name.to_string(), digest, lines, stamp: Some(stamp(&metadata)) };
+        let record = FileRecord { name: name.to_string(), digest, lines, identity: Some(file_identity(&metadata)) };
         Ok(SealedFile { temporary: self.temporary, record })
     }
 
@@ -266,11 +266,11 @@ impl SealedFile {
 
 /// Held for the moment of publishing or deleting, so that no file is deleted that was replaced after it was looked at.
 fn hold_names(path: &Path) -> Result<File, DiskError> {
-    lock::hold(path).at("lock", path)
+    lock::hold(path).context("lock", path)
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
-    Stamp {
+fn file_identity(metadata: &Metadata) -> FileIdentity {
+    FileIdentity {
         inode: metadata.ino(),
         mtime: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
     }
@@ -313,13 +313,13 @@ impl StagedFile {
     /// # Errors
     /// When the handle cannot be doubled.
     pub fn handle(&self) -> Result<File, DiskError> {
-        self.file.try_clone().at("open", &self.path)
+        self.file.try_clone().context("open", &self.path)
     }
 
     /// Whether it is the very file that `record` tells of, untouched since, so that its digest need not be taken again.
     #[must_use]
     pub fn is_untouched(&self, record: &FileRecord) -> bool {
-        record.stamp == Some(stamp(&self.metadata)) && record.digest.bytes == self.metadata.len()
+        record.identity == Some(file_identity(&self.metadata)) && record.digest.bytes == self.metadata.len()
     }
 
     /// Deletes the file, of which S3 holds every byte, unless it is no longer the one that was opened.
@@ -328,14 +328,14 @@ impl StagedFile {
     /// When the disk refuses, or the receipt is another file's.
     pub fn remove(self, receipt: &Receipt) -> Result<Removal, DiskError> {
         if receipt.digest().bytes != self.metadata.len() {
-            return Err(io::Error::other("the receipt is not this file's")).at("delete", &self.path);
+            return Err(io::Error::other("the receipt is not this file's")).context("delete", &self.path);
         }
         let _names = hold_names(&self.names_lock)?;
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removal::Deleted),
-            Err(error) => Err(error).at("look at", &self.path),
+            Err(error) => Err(error).context("look at", &self.path),
             Ok(found) if same_file(&found, &self.metadata) => {
-                fs::remove_file(&self.path).at("delete", &self.path)?;
+                fs::remove_file(&self.path).context("delete", &self.path)?;
                 Ok(Removal::Deleted)
             }
             Ok(_) => Ok(Removal::Replaced),
@@ -344,7 +344,7 @@ impl StagedFile {
 }
 
 fn same_file(a: &Metadata, b: &Metadata) -> bool {
-    a.dev() == b.dev() && a.len() == b.len() && stamp(a) == stamp(b)
+    a.dev() == b.dev() && a.len() == b.len() && file_identity(a) == file_identity(b)
 }
 
 #[cfg(test)]

@@ -179,15 +179,15 @@ impl fmt::Display for HourWindow {
 
 /// Joins hours that follow each other; `hours` must ascend.
 #[must_use]
-pub fn runs(hours: impl IntoIterator<Item = Hour>) -> Vec<HourWindow> {
-    let mut runs: Vec<HourWindow> = Vec::new();
+pub fn contiguous(hours: impl IntoIterator<Item = Hour>) -> Vec<HourWindow> {
+    let mut windows: Vec<HourWindow> = Vec::new();
     for hour in hours {
-        match runs.last_mut() {
-            Some(run) if run.end.plus(1) == hour => run.end = hour,
-            _ => runs.push(HourWindow::single(hour)),
+        match windows.last_mut() {
+            Some(window) if window.end.plus(1) == hour => window.end = hour,
+            _ => windows.push(HourWindow::single(hour)),
         }
     }
-    runs
+    windows
 }
 
 /// One of N contiguous slices of a window, counted from 1.
@@ -227,11 +227,11 @@ pub enum WindowSpec {
 
 /// A window as it will be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Planned {
+pub struct ResolvedWindow {
     /// What was named, sliced if a shard was named; `None` for a slice without hours.
     pub window: Option<HourWindow>,
     /// Whether hours were cut off because they lie in the future.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 impl WindowSpec {
@@ -296,7 +296,7 @@ impl WindowSpec {
     ///
     /// # Errors
     /// [`WindowError::Future`] when no hour of the named window has begun.
-    pub fn resolve(self, now: DateTime<Utc>, shard: Option<Shard>) -> Result<Planned, WindowError> {
+    pub fn resolve(self, now: DateTime<Utc>, shard: Option<Shard>) -> Result<ResolvedWindow, WindowError> {
         let current = Hour::containing(now);
         let yesterday = yesterday(now);
         let named = match self {
@@ -316,7 +316,7 @@ impl WindowSpec {
         }
         let sliced = shard.map_or(Some(named), |shard| named.shard(shard));
         let window = sliced.and_then(|window| window.until(current));
-        Ok(Planned { window, cut: window != sliced })
+        Ok(ResolvedWindow { window, truncated: window != sliced })
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn the_future_is_cut_off_and_a_window_within_it_refused() {
         let plan = WindowSpec::date("2025-11-07").unwrap().resolve(now("2025-11-07T10:30:00Z"), None).unwrap();
-        assert_eq!((plan.window, plan.cut), (Some(window("2025-11-07T00", "2025-11-07T10")), true));
+        assert_eq!((plan.window, plan.truncated), (Some(window("2025-11-07T00", "2025-11-07T10")), true));
         let future = WindowSpec::date("2025-11-08").unwrap().resolve(now("2025-11-07T10:30:00Z"), None);
         assert!(matches!(future, Err(WindowError::Future { .. })));
     }
@@ -416,9 +416,9 @@ mod tests {
         #[test]
         fn runs_hold_the_hours_they_were_made_of(hours in proptest::collection::btree_set(0i64..200, 0..60)) {
             let hours: Vec<_> = hours.into_iter().map(|h| Hour::first_of(NaiveDate::default()).plus(h)).collect();
-            let runs = runs(hours.iter().copied());
-            prop_assert!(runs.windows(2).all(|pair| pair[0].end.plus(1) < pair[1].start));
-            prop_assert_eq!(runs.iter().flat_map(|run| run.hours()).collect::<Vec<_>>(), hours);
+            let windows = contiguous(hours.iter().copied());
+            prop_assert!(windows.windows(2).all(|pair| pair[0].end.plus(1) < pair[1].start));
+            prop_assert_eq!(windows.iter().flat_map(|window| window.hours()).collect::<Vec<_>>(), hours);
         }
 
         #[test]

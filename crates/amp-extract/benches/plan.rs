@@ -34,7 +34,7 @@ fn year() -> HourWindow {
 fn settings() -> Settings {
     Settings {
         window: Some(year()),
-        cut: false,
+        truncated: false,
         repair_days: 0,
         force: false,
         base_url: "http://127.0.0.1".parse().unwrap(),
@@ -56,13 +56,13 @@ fn file(hour: Hour) -> FileRecord {
         name: format!("100011471_{}_{}#0.json", hour.date(), hour.of_day()),
         digest: Digest { bytes: 1 << 20, ..Digest::default() },
         lines: 1500,
-        stamp: None,
+        identity: None,
     }
 }
 
 fn load(file: FileRecord) -> LoadRecord {
     LoadRecord {
-        at: now(),
+        time: now(),
         key: format!("events/{}", file.name),
         file: file.name,
         digest: file.digest,
@@ -78,20 +78,20 @@ fn load(file: FileRecord) -> LoadRecord {
 fn full(ledger: &Ledger, settings: &Settings) {
     for day in year().days() {
         let files: Vec<_> = day.hours().map(file).collect();
-        let (at, source, date) = (now(), settings.source(), day.start().date());
-        ledger.note(date, &HourRecord::Asked { at, window: day, source: source.clone() }).unwrap();
-        ledger.note(date, &HourRecord::Staging { at, files: files.clone() }).unwrap();
+        let (time, source, date) = (now(), settings.source(), day.start().date());
+        ledger.append(date, &HourRecord::Asked { time, window: day, source: source.clone() }).unwrap();
+        ledger.append(date, &HourRecord::Staging { time, files: files.clone() }).unwrap();
         let fetched = HourRecord::Fetched {
-            at,
+            time,
             window: day,
             source,
-            requested_at: at,
+            requested_at: time,
             unsettled: Vec::new(),
             no_data: Vec::new(),
             files: files.clone(),
         };
-        ledger.note(date, &fetched).unwrap();
-        ledger.note_loads(&files.into_iter().map(load).collect::<Vec<_>>()).unwrap();
+        ledger.append(date, &fetched).unwrap();
+        ledger.append_loads(&files.into_iter().map(load).collect::<Vec<_>>()).unwrap();
     }
 }
 
@@ -103,8 +103,8 @@ fn plan_a_year(bencher: Bencher<'_, '_>) {
     let (ledger, settings) = (Ledger::of(&staging), settings());
     full(&ledger, &settings);
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
-        let mut known = Known::new(&staging, &ledger, Some(settings.source()));
-        let plan = Plan::make(year(), &settings, now(), &mut known).unwrap();
+        let mut reader = Known::new(&staging, &ledger, Some(settings.source()));
+        let plan = Plan::make(year(), &settings, now(), &mut reader).unwrap();
         assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
         plan
     });

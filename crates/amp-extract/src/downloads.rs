@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use amp_core::disk::{At, DiskError, create_private_dir, create_private_file};
-use amp_core::ledger::Source;
+use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file};
+use amp_core::ledger::SourceId;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
@@ -49,15 +49,15 @@ impl Downloads {
     /// When one cannot be deleted.
     pub fn sweep(&self) -> Result<usize, DiskError> {
         let mut swept = 0;
-        for entry in fs::read_dir(&self.dir).at("read", &self.dir)? {
-            let path = entry.at("read", &self.dir)?.path();
+        for entry in fs::read_dir(&self.dir).context("read", &self.dir)? {
+            let path = entry.context("read", &self.dir)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if !name.starts_with("amplitude_") || !name.contains(IN_FLIGHT) {
                 continue;
             }
             // Gone or locked: another run's.
             if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                fs::remove_file(&path).at("delete", &path)?;
+                fs::remove_file(&path).context("delete", &path)?;
                 swept += 1;
             }
         }
@@ -70,7 +70,7 @@ impl Downloads {
 
     /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project.
     #[must_use]
-    pub fn left(&self, window: HourWindow, source: &Source) -> Option<Archive> {
+    pub fn left(&self, window: HourWindow, source: &SourceId) -> Option<Archive> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
         let requested_at = file.metadata().and_then(|found| found.modified()).ok()?.into();
@@ -94,14 +94,14 @@ impl Downloads {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn begin(&self, window: HourWindow, source: &Source) -> Result<InFlight, DiskError> {
+    pub fn begin(&self, window: HourWindow, source: &SourceId) -> Result<InFlight, DiskError> {
         let whole = self.path(window);
         let stem = whole.with_extension("").display().to_string();
         let path = PathBuf::from(format!("{stem}{IN_FLIGHT}{}", std::process::id()));
         // A run before the last reboot may have had this process's number.
         remove_if_there(&path)?;
         let file = create_private_file(&path)?;
-        file.try_lock().map_err(io::Error::from).at("lock", &path)?;
+        file.try_lock().map_err(io::Error::from).context("lock", &path)?;
         // Some file systems have no attributes; then it is nobody's.
         rustix::fs::fsetxattr(&file, SOURCE_ATTRIBUTE, source.as_str().as_bytes(), rustix::fs::XattrFlags::empty())
             .ok();
@@ -120,7 +120,7 @@ impl Downloads {
 fn remove_if_there(path: &Path) -> Result<(), DiskError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at("delete", path),
+        removed => removed.context("delete", path),
     }
 }
 
@@ -138,7 +138,7 @@ impl InFlight {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file.write_all(bytes).at("write", &self.path)
+        self.file.write_all(bytes).context("write", &self.path)
     }
 
     /// The bytes so far and where they lie.
@@ -146,7 +146,7 @@ impl InFlight {
     /// # Errors
     /// When the handle cannot be doubled.
     pub fn look(&self) -> Result<(File, PathBuf), DiskError> {
-        Ok((self.file.try_clone().at("open", &self.path)?, self.path.clone()))
+        Ok((self.file.try_clone().context("open", &self.path)?, self.path.clone()))
     }
 
     /// Gives the download, which was seen to be whole, its final name.
@@ -154,9 +154,9 @@ impl InFlight {
     /// # Errors
     /// When the disk refuses.
     pub fn finish(self, requested_at: DateTime<Utc>) -> Result<Archive, DiskError> {
-        self.file.set_modified(requested_at.into()).at("date", &self.path)?;
-        fs::rename(&self.path, &self.whole).at("rename a finished download to", &self.whole)?;
-        let file = self.file.try_clone().at("open", &self.path)?;
+        self.file.set_modified(requested_at.into()).context("date", &self.path)?;
+        fs::rename(&self.path, &self.whole).context("rename a finished download to", &self.whole)?;
+        let file = self.file.try_clone().context("open", &self.path)?;
         Ok(Archive { file, path: self.whole.clone(), requested_at })
     }
 }
@@ -177,8 +177,8 @@ mod tests {
         HourWindow::single(Hour::parse("2025-11-06T04").unwrap())
     }
 
-    fn source(key: &str) -> Source {
-        Source::new("amplitude.com", &amp_core::secret::Secret::new(key.to_owned()))
+    fn source(key: &str) -> SourceId {
+        SourceId::new("amplitude.com", &amp_core::secret::Secret::new(key.to_owned()))
     }
 
     fn count(dir: &Path) -> usize {

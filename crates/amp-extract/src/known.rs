@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourState, KnownHours, Ledger, Partition, Source};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, Partition, SourceId};
 use amp_core::stage::Staging;
 use chrono::NaiveDate;
 
@@ -42,21 +42,21 @@ impl Fate {
 pub struct Known<'a> {
     staging: &'a Staging,
     ledger: &'a Ledger,
-    source: Option<Source>,
-    hours: BTreeMap<NaiveDate, KnownHours>,
+    source: Option<SourceId>,
+    hours: BTreeMap<NaiveDate, HourIndex>,
     loaded: BTreeMap<Partition, HashSet<(String, Digest)>>,
 }
 
 impl<'a> Known<'a> {
     /// About the hours of `source`, or of all together without one. Nothing is read yet.
     #[must_use]
-    pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<Source>) -> Self {
+    pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<SourceId>) -> Self {
         Self { staging, ledger, source, hours: BTreeMap::new(), loaded: BTreeMap::new() }
     }
 
     /// Whose hours it is about; `None`: everyone's.
     #[must_use]
-    pub fn source(&self) -> Option<&Source> {
+    pub fn source(&self) -> Option<&SourceId> {
         self.source.as_ref()
     }
 
@@ -64,7 +64,7 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// When it cannot be read. Damaged lines are no error, here and below.
-    pub fn of(&mut self, day: NaiveDate) -> Result<&KnownHours, DiskError> {
+    pub fn of(&mut self, day: NaiveDate) -> Result<&HourIndex, DiskError> {
         if !self.hours.contains_key(&day) {
             self.hours.insert(day, self.ledger.hours(Partition::Day(day))?);
         }
@@ -76,14 +76,14 @@ impl<'a> Known<'a> {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn fate(&mut self, hour: Hour) -> Result<Fate, DiskError> {
-        let sources: Vec<Source> = match &self.source {
+        let sources: Vec<SourceId> = match &self.source {
             Some(source) => vec![source.clone()],
             None => self.of(hour.date())?.states(hour).map(|(source, _)| source.clone()).collect(),
         };
         sources.iter().try_fold(Fate::NeverAsked, |worst, source| Ok(worst.max(self.fate_for(hour, source)?)))
     }
 
-    fn fate_for(&mut self, hour: Hour, source: &Source) -> Result<Fate, DiskError> {
+    fn fate_for(&mut self, hour: Hour, source: &SourceId) -> Result<Fate, DiskError> {
         let files = match self.of(hour.date())?.state(hour, source) {
             HourState::NeverAsked => return Ok(Fate::NeverAsked),
             HourState::Unanswered => return Ok(Fate::Unanswered),
@@ -112,7 +112,7 @@ impl<'a> Known<'a> {
         }
         if !is_staged || !self.loaded.contains_key(&partition) {
             // Not read yet, or the file was loaded after it was read.
-            let loaded = self.ledger.loaded(partition)?;
+            let loaded = self.ledger.loaded_digests(partition)?;
             let is_loaded = loaded.contains(&wanted);
             self.loaded.insert(partition, loaded);
             if is_loaded {

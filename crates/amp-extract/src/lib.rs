@@ -55,7 +55,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
                 "without AMP_API_KEY nobody can tell whose hours are done, so those of all keys count; a run with it may ask for others"
             );
         }
-        let staging = Staging::at(&common.extracted_dir);
+        let staging = Staging::existing(&common.extracted_dir);
         let ledger = Ledger::of(&staging);
         let plan = plan(window, &settings, session, &staging, &ledger)?;
         plan.tell();
@@ -96,7 +96,7 @@ fn plan(
 fn begun(settings: &Settings) -> Option<HourWindow> {
     match settings.window {
         None => tracing::warn!("this shard of the window has no hours that have begun: nothing to do"),
-        Some(window) if settings.cut => {
+        Some(window) if settings.truncated => {
             tracing::warn!("the window reaches into the future: cut at {}, the hour that is running", window.end());
         }
         Some(_) => {}

@@ -13,11 +13,11 @@ use amp_cli::{Session, human_bytes};
 use amp_core::archive::{self, ArchiveError, ExportArchive, Limit, Limits, StreamingUnpacker, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source, hours_without_files};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, SourceId, hours_without_files};
 use amp_core::name::EventFileName;
 use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
-use amp_core::window::{HourWindow, runs};
+use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync;
@@ -70,7 +70,7 @@ struct Got {
 pub struct Pipeline<'a> {
     settings: &'a Settings,
     session: &'a Session,
-    source: Source,
+    source: SourceId,
     staging: Arc<Staging>,
     ledger: Ledger,
     downloads: Downloads,
@@ -152,7 +152,7 @@ impl<'a> Pipeline<'a> {
                     tracing::warn!("{error}; split into {first} and {second}");
                     self.tally().splits += 1;
                     let status = error.status().unwrap_or_default();
-                    self.note(window, &HourRecord::Split { at: Utc::now(), window, status });
+                    self.note(window, &HourRecord::Split { time: Utc::now(), window, status });
                     self.window(first).await;
                     if !self.is_ending() {
                         self.window(second).await;
@@ -349,11 +349,11 @@ impl<'a> Pipeline<'a> {
 
     fn empty(&self, window: HourWindow, error: &WindowError) {
         tracing::warn!("{error}");
-        let at = Utc::now();
+        let time = Utc::now();
         // Of the request, not of the answer: an hour may have settled in between.
         let requested_at = match error {
             WindowError::Export { requested_at, .. } => *requested_at,
-            _ => at,
+            _ => time,
         };
         let unsettled = unsettled(window, requested_at);
         tell_unsettled(&unsettled);
@@ -366,7 +366,7 @@ impl<'a> Pipeline<'a> {
         self.note(
             window,
             &HourRecord::Fetched {
-                at,
+                time,
                 window,
                 source: self.source.clone(),
                 requested_at,
@@ -384,12 +384,12 @@ impl<'a> Pipeline<'a> {
             self.refused.store(true, Ordering::Relaxed);
         }
         self.tally().window_failed(window, text.clone(), matches!(verdict, Verdict::Transient { .. }));
-        self.note(window, &HourRecord::Failed { at: Utc::now(), window, source: self.source.clone(), error: text });
+        self.note(window, &HourRecord::Failed { time: Utc::now(), window, source: self.source.clone(), error: text });
     }
 
     /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.
     fn note(&self, window: HourWindow, record: &HourRecord) {
-        self.ledger.note(window.start().date(), record).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
+        self.ledger.append(window.start().date(), record).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
     }
 }
 
@@ -416,7 +416,7 @@ fn unsettled(window: HourWindow, requested_at: DateTime<Utc>) -> Vec<Hour> {
 }
 
 fn tell_unsettled(hours: &[Hour]) {
-    for run in runs(hours.iter().copied()) {
+    for run in contiguous(hours.iter().copied()) {
         tracing::warn!(
             "{run}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
         );
@@ -426,13 +426,14 @@ fn tell_unsettled(hours: &[Hour]) {
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
 fn tell_superseded(
     window: HourWindow,
-    source: &Source,
+    source: &SourceId,
     files: &[FileRecord],
     ledger: &Ledger,
 ) -> Result<(), ArchiveError> {
     let known = ledger.hours(Partition::Day(window.start().date()))?;
     for hour in window.hours() {
-        for gone in known.last_got(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
+        for gone in
+            known.last_fetched(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
         {
             tracing::warn!(
                 "{hour}: `{gone}` came with an earlier export of this hour and not with this one; its events may stand twice, here or in the bucket"
@@ -446,7 +447,7 @@ fn tell_superseded(
 /// that the hours are done is noted last, after `discard` gave the archive up: no later run looks at an archive of hours that are done.
 fn stage(
     window: HourWindow,
-    source: Source,
+    source: SourceId,
     requested_at: DateTime<Utc>,
     unpacked: archive::Unpacked,
     staging: &Staging,
@@ -472,13 +473,13 @@ fn stage(
     }
     tell_superseded(window, &source, &files, ledger)?;
     if !files.is_empty() {
-        ledger.note(day, &HourRecord::Staging { at: Utc::now(), files: files.clone() })?;
+        ledger.append(day, &HourRecord::Staging { time: Utc::now(), files: files.clone() })?;
         staging.publish(unpacked.files)?;
     }
     discard();
     let (unsettled, no_data) = (unsettled(window, requested_at), hours_without_files(window, &files));
     let record = HourRecord::Fetched {
-        at: Utc::now(),
+        time: Utc::now(),
         window,
         source,
         requested_at,
@@ -486,6 +487,6 @@ fn stage(
         no_data: no_data.clone(),
         files: files.clone(),
     };
-    ledger.note(day, &record)?;
+    ledger.append(day, &record)?;
     Ok(Got { files, unsettled, no_data })
 }

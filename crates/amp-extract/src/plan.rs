@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, HourState, Ledger, Source};
-use amp_core::window::{HourWindow, runs};
+use amp_core::ledger::{HourRecord, HourState, Ledger, SourceId};
+use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, Days, Utc};
 
 use crate::known::{Fate, Known};
@@ -34,7 +34,7 @@ impl Plan {
         known: &mut Known<'_>,
     ) -> Result<Self, DiskError> {
         let mut plan = Self { requests: Vec::new(), skipped: Vec::new(), repaired: Vec::new() };
-        plan.repaired = runs(missed(window, settings.repair_days, now, known)?);
+        plan.repaired = contiguous(missed(window, settings.repair_days, now, known)?);
         let mut wanted: Vec<HourWindow> = plan.repaired.iter().flat_map(|run| run.days()).collect();
         for day in window.days() {
             let mut done = HashSet::new();
@@ -45,8 +45,8 @@ impl Plan {
                     }
                 }
             }
-            plan.skipped.extend(runs(day.hours().filter(|hour| done.contains(hour))));
-            wanted.extend(runs(day.hours().filter(|hour| !done.contains(hour))));
+            plan.skipped.extend(contiguous(day.hours().filter(|hour| done.contains(hour))));
+            wanted.extend(contiguous(day.hours().filter(|hour| !done.contains(hour))));
         }
         wanted.sort_unstable_by_key(|run| run.start());
         for run in wanted {
@@ -70,9 +70,9 @@ impl Plan {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn note(&self, ledger: &Ledger, source: &Source, at: DateTime<Utc>) -> Result<(), DiskError> {
-        let asked = |window| HourRecord::Asked { at, window, source: source.clone() };
-        self.requests.iter().try_for_each(|request| ledger.note(request.start().date(), &asked(*request)))
+    pub fn note(&self, ledger: &Ledger, source: &SourceId, time: DateTime<Utc>) -> Result<(), DiskError> {
+        let asked = |window| HourRecord::Asked { time, window, source: source.clone() };
+        self.requests.iter().try_for_each(|request| ledger.append(request.start().date(), &asked(*request)))
     }
 
     /// Hours that the run is about, done ones included.
@@ -113,7 +113,7 @@ fn missed(window: HourWindow, days: u32, now: DateTime<Utc>, known: &mut Known<'
     let mut hours = Vec::new();
     let today = now.date_naive();
     let source = known.source().cloned();
-    let is_ours = |whose: &Source| source.as_ref().is_none_or(|source| whose == source);
+    let is_ours = |whose: &SourceId| source.as_ref().is_none_or(|source| whose == source);
     for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
         let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
         let of_day = known.of(day)?;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use amp_cli::Resolved;
 use amp_core::archive::Format;
 use amp_core::hour::Hour;
-use amp_core::ledger::Source;
+use amp_core::ledger::SourceId;
 use amp_core::secret::Secret;
 use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
-use amp_core::window::{HourWindow, Planned, Shard, WindowError, WindowSpec};
+use amp_core::window::{HourWindow, ResolvedWindow, Shard, WindowError, WindowSpec};
 use chrono::{DateTime, Utc};
 use url::Url;
 
@@ -25,8 +25,8 @@ const STATUS_DAYS: i64 = 30;
 impl Settings {
     /// Whose hours the run is about, as the ledger knows it.
     #[must_use]
-    pub fn source(&self) -> Source {
-        Source::new(self.base_url.host_str().unwrap_or_default(), &self.api_key)
+    pub fn source(&self) -> SourceId {
+        SourceId::new(self.base_url.host_str().unwrap_or_default(), &self.api_key)
     }
 }
 
@@ -36,7 +36,7 @@ pub struct Settings {
     /// The hours asked for; `None` for a shard without any.
     pub window: Option<HourWindow>,
     /// Whether its hours that have not begun were cut off.
-    pub cut: bool,
+    pub truncated: bool,
     /// Days before today in which missed hours are fetched too.
     pub repair_days: u32,
     /// Whether hours that are done are fetched again.
@@ -129,7 +129,7 @@ impl Settings {
             }),
             settings: Self {
                 window: planned.window,
-                cut: planned.cut,
+                truncated: planned.truncated,
                 repair_days: if is_default || args.status { repair_days.unwrap_or(7) } else { 0 },
                 force: args.force,
                 base_url: base_url?,
@@ -154,7 +154,7 @@ fn threads() -> usize {
 }
 
 /// The window, and whether it is the default one.
-fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<(Planned, bool)> {
+fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<(ResolvedWindow, bool)> {
     let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
     let shard = resolver.optional(&flag("--shard", ""), args.shard.as_deref(), str::parse::<Shard>);
     let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use amp_cli::{Document, Exit, Outcome, Page, Session};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{Ledger, Source};
+use amp_core::ledger::{Ledger, SourceId};
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use chrono::NaiveDate;
@@ -98,7 +98,7 @@ pub struct Status {
     program: &'static str,
     version: &'static str,
     window: Option<HourWindow>,
-    source: Option<Source>,
+    source: Option<SourceId>,
     days: Vec<Day>,
     #[serde(serialize_with = "with_names")]
     totals: [u64; STATES.len()],
@@ -115,7 +115,7 @@ impl Status {
     /// # Errors
     /// When the ledger cannot be read. Damaged lines are no error.
     pub(crate) fn take(window: Option<HourWindow>, settings: &Settings, session: &Session) -> Result<Self, DiskError> {
-        let staging = Staging::at(&session.common.extracted_dir);
+        let staging = Staging::existing(&session.common.extracted_dir);
         let ledger = Ledger::of(&staging);
         let source = (!settings.lacks_key).then(|| settings.source());
         let mut known = Known::new(&staging, &ledger, source.clone());

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
-use amp_core::disk::{At, DiskError};
-use amp_core::ledger::{FileRecord, KnownHours, Ledger, Partition};
+use amp_core::disk::{DiskContext, DiskError};
+use amp_core::ledger::{FileRecord, HourIndex, Ledger, Partition};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
@@ -43,7 +43,7 @@ pub enum Trust {
 pub struct Identifier {
     staging: Staging,
     ledger: Ledger,
-    cache: Mutex<HashMap<Partition, Arc<KnownHours>>>,
+    cache: Mutex<HashMap<Partition, Arc<HourIndex>>>,
     accept_modified: bool,
 }
 
@@ -83,7 +83,7 @@ impl Identifier {
         }
         // One byte more than there should be, to notice a file that grows.
         let length = staged.bytes().saturating_add(1);
-        let sum = Sum::of(&file, 0, length, algorithm).at("read", &self.staging.root().join(name))?;
+        let sum = Sum::of(&file, 0, length, algorithm).context("read", &self.staging.root().join(name))?;
         let in_place_of = self.compare(name, &sum, &known)?;
         if sum.digest.bytes != staged.bytes() {
             return Err(LoadError::Unsteady);
@@ -100,8 +100,8 @@ impl Identifier {
     }
 
     /// The digests in whose place the file is accepted; none where it is what was unpacked, or nothing was.
-    fn compare(&self, name: &str, sum: &Sum, known: &KnownHours) -> Result<Vec<Digest>, LoadError> {
-        let accepts = |known: &KnownHours| known.digests(name).iter().any(|record| record.digest == sum.digest);
+    fn compare(&self, name: &str, sum: &Sum, known: &HourIndex) -> Result<Vec<Digest>, LoadError> {
+        let accepts = |known: &HourIndex| known.digests(name).iter().any(|record| record.digest == sum.digest);
         if known.digests(name).is_empty() || accepts(known) {
             return Ok(Vec::new());
         }
@@ -119,13 +119,13 @@ impl Identifier {
         Err(LoadError::Modified(change))
     }
 
-    fn known(&self, name: &str) -> Result<Arc<KnownHours>, DiskError> {
+    fn known(&self, name: &str) -> Result<Arc<HourIndex>, DiskError> {
         let partition = Partition::of_file(name);
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).map(Arc::clone);
         cached.map_or_else(|| self.read(partition), Ok)
     }
 
-    fn read(&self, partition: Partition) -> Result<Arc<KnownHours>, DiskError> {
+    fn read(&self, partition: Partition) -> Result<Arc<HourIndex>, DiskError> {
         let known = Arc::new(self.ledger.hours(partition)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= PARTITIONS_KEPT {

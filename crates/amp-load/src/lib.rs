@@ -73,13 +73,13 @@ async fn attempt(
     if let Some(days) = settings.verify_days {
         return compare(settings, days, session, tries, summary).await;
     }
-    let scan = Staging::at(root).scan().map_err(End::unusable)?;
+    let scan = Staging::existing(root).scan().map_err(End::unusable)?;
     tell_ignored(&scan);
     if session.common.dry_run {
         return rehearse(scan, &settings, session, summary).await;
     }
     summary.files.found = scan.files.len();
-    let may_put = settings.manifest_prefix.is_some() && !days_of(&Staging::at(root))?.is_empty();
+    let may_put = settings.manifest_prefix.is_some() && !days_of(&Staging::existing(root))?.is_empty();
     if scan.files.is_empty() && !may_put {
         tracing::info!("nothing to load in {}", root.display());
         return Ok(());
@@ -144,7 +144,7 @@ async fn compare(
     tries: &Arc<Tries>,
     summary: &mut Summary,
 ) -> Result<(), End> {
-    let staging = Staging::at(&session.common.extracted_dir);
+    let staging = Staging::existing(&session.common.extracted_dir);
     let manifests = Journal::open(&staging).map_err(End::unusable)?.records();
     let records = verify::recorded(&Ledger::of(&staging), manifests, &settings.place.bucket, days, session)?;
     if session.common.dry_run {
@@ -168,7 +168,7 @@ async fn rehearse(scan: Scan, settings: &Settings, session: &Session, summary: &
         tracing::warn!("the bucket is missing: give --bucket or set AWS_BUCKET_NAME in the environment or in .env");
     }
     let plan = make_plan(scan, settings)?;
-    let staging = Staging::at(&session.common.extracted_dir);
+    let staging = Staging::existing(&session.common.extracted_dir);
     if let Some(manifests) = manifests_of(&staging, settings).await? {
         summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(End::unusable)?;
     }

@@ -76,7 +76,7 @@ impl Recorder {
 
     fn settle(&self, batch: Vec<Loaded>) {
         let records: Vec<_> = batch.iter().map(|loaded| self.record(loaded)).collect();
-        if let Err(error) = self.ledger.note_loads(&records) {
+        if let Err(error) = self.ledger.append_loads(&records) {
             let error = format!("S3 has it, but that cannot be noted, so it stays: {error}");
             batch.iter().for_each(|Loaded { planned, .. }| self.tally.failed(planned, &error, None));
             return;
@@ -86,7 +86,7 @@ impl Recorder {
 
     fn record(&self, loaded: &Loaded) -> LoadRecord {
         LoadRecord {
-            at: Utc::now(),
+            time: Utc::now(),
             file: loaded.planned.file.clone(),
             digest: loaded.receipt.digest(),
             bucket: self.bucket.clone(),

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use amp_core::disk::{At, DiskError};
+use amp_core::disk::{DiskContext, DiskError};
 use amp_core::ledger::{append, read};
 use amp_core::stage::Staging;
 use chrono::{DateTime, Utc};
@@ -156,7 +156,7 @@ impl Uploads {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.lines > 0 && open.begun.is_empty() && open.ids.is_empty() {
             let emptied = OpenOptions::new().write(true).open(&self.path).and_then(|file| file.set_len(0));
-            emptied.at("empty", &self.path)?;
+            emptied.context("empty", &self.path)?;
             open.lines = 0;
         }
         Ok(())

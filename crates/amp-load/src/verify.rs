@@ -140,8 +140,8 @@ pub(crate) fn recorded(
 ) -> Result<Vec<Recorded>, End> {
     let since = session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
     // Whatever the endpoint was called then: one server may have several names.
-    let wanted = |record: &LoadRecord| record.bucket == bucket && since.is_none_or(|since| record.at >= since);
-    let (files, damaged) = ledger.loads(wanted).map_err(End::unusable)?;
+    let wanted = |record: &LoadRecord| record.bucket == bucket && since.is_none_or(|since| record.time >= since);
+    let (files, damaged) = ledger.latest_loads(wanted).map_err(End::unusable)?;
     let manifests = manifests.filter(wanted).map(|load| Recorded { load, is_manifest: true });
     let records = files.into_iter().map(|load| Recorded { load, is_manifest: false }).chain(manifests).collect();
     if damaged > 0 {

@@ -9,7 +9,7 @@ use zip::read::ZipFile;
 use super::error::{ArchiveError, EntryProblem};
 use super::positioned::{ExportArchive, Positioned};
 use super::{Format, Shared, inflate};
-use crate::disk::At;
+use crate::disk::DiskContext;
 use crate::name::{EntryKind, EntryName};
 
 /// How deep a zip may lie within zips, the export itself not counted.
@@ -179,7 +179,7 @@ fn open_nested(entry: &ZipEntry, shared: &Shared<'_>) -> Result<ExportArchive, A
             }
             shared.account(filled as u64, filled as u64)?;
             file.write_all(&buffer[..filled])
-                .at("unpack an archive within the archive to", shared.how.staging.root())?;
+                .context("unpack an archive within the archive to", shared.how.staging.root())?;
         }
     })?;
     ExportArchive::from_file(file, entry.archive.path()).map_err(|error| match error {

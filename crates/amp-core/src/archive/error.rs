@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zip::result::ZipError;
 
-use crate::disk::{At, DiskError};
+use crate::disk::{DiskContext, DiskError};
 use crate::name::BadName;
 
 /// Why an archive was not unpacked. Nothing of it was staged.
@@ -113,7 +113,7 @@ impl ArchiveError {
 }
 
 fn disk(error: io::Error, path: &Path) -> ArchiveError {
-    match Err::<(), _>(error).at("read or write", path) {
+    match Err::<(), _>(error).context("read or write", path) {
         Err(error) => error.into(),
         Ok(()) => ArchiveError::Cancelled,
     }

@@ -10,7 +10,7 @@ use zip::ZipArchive;
 
 use super::central;
 use super::error::ArchiveError;
-use crate::disk::At;
+use crate::disk::DiskContext;
 
 /// An archive whose directory was read and checked: every entry is listed, lies where the directory says and agrees with it.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl ExportArchive {
     /// # Errors
     /// [`ArchiveError::NotWhole`] when it is cut, damaged or no zip, [`ArchiveError::Disk`] when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        Self::from_file(File::open(path).at("open", path)?, path)
+        Self::from_file(File::open(path).context("open", path)?, path)
     }
 
     /// Reads the archive in `file`, which stays open, whatever becomes of its name; `path` is for messages.
@@ -34,7 +34,7 @@ impl ExportArchive {
     /// # Errors
     /// As [`Self::open`].
     pub fn from_file(file: File, path: &Path) -> Result<Self, ArchiveError> {
-        let bytes = file.metadata().at("look at", path)?.len();
+        let bytes = file.metadata().context("look at", path)?.len();
         let failed = |error| ArchiveError::of_archive(error, path);
         let source = Positioned { file: Arc::new(file), bytes, offset: 0 };
         let mut zip = ZipArchive::new(source.clone()).map_err(failed)?;

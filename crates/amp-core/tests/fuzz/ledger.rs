@@ -5,7 +5,9 @@ use std::path::Path;
 
 use amp_core::checksum::Digest;
 use amp_core::hour::Hour;
-use amp_core::ledger::{self, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Partition, Source, Stamp};
+use amp_core::ledger::{
+    self, FileIdentity, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Partition, SourceId,
+};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -61,12 +63,12 @@ fn json(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).unwrap()
 }
 
-fn at(script: &mut Script<'_>) -> DateTime<Utc> {
+fn time(script: &mut Script<'_>) -> DateTime<Utc> {
     DateTime::from_timestamp(i64::try_from(script.word()).unwrap_or_default() * 60, 0).unwrap_or_default()
 }
 
-fn source(script: &mut Script<'_>) -> Source {
-    Source::new("amplitude.com", &Secret::new(script.one_of(&["one", "two"]).to_owned()))
+fn source(script: &mut Script<'_>) -> SourceId {
+    SourceId::new("amplitude.com", &Secret::new(script.one_of(&["one", "two"]).to_owned()))
 }
 
 fn window(script: &mut Script<'_>) -> HourWindow {
@@ -85,28 +87,28 @@ fn files(script: &mut Script<'_>) -> Vec<FileRecord> {
             name: script.one_of(&NAMES).to_owned(),
             digest: digest(script),
             lines: u64::from(script.byte()),
-            stamp: (script.byte() & 1 == 0).then_some(Stamp { inode: 7, mtime: -1 }),
+            identity: (script.byte() & 1 == 0).then_some(FileIdentity { inode: 7, mtime: -1 }),
         })
         .collect()
 }
 
 fn hour_record(script: &mut Script<'_>) -> HourRecord {
-    let (at, window) = (at(script), window(script));
+    let (time, window) = (time(script), window(script));
     match script.byte() % 5 {
-        0 => HourRecord::Asked { at, window, source: source(script) },
-        1 => HourRecord::Staging { at, files: files(script) },
+        0 => HourRecord::Asked { time, window, source: source(script) },
+        1 => HourRecord::Staging { time, files: files(script) },
         2 => HourRecord::Fetched {
-            at,
+            time,
             window,
             source: source(script),
-            requested_at: at,
+            requested_at: time,
             unsettled: window.hours().take(usize::from(script.byte() % 3)).collect(),
             no_data: vec![],
             files: files(script),
         },
-        3 => HourRecord::Split { at, window, status: 400 },
+        3 => HourRecord::Split { time, window, status: 400 },
         _ => HourRecord::Failed {
-            at,
+            time,
             window,
             source: source(script),
             error: String::from_utf8_lossy(script.run()).into_owned(),
@@ -116,7 +118,7 @@ fn hour_record(script: &mut Script<'_>) -> HourRecord {
 
 fn load_record(script: &mut Script<'_>) -> LoadRecord {
     LoadRecord {
-        at: at(script),
+        time: time(script),
         file: NAMES[0].to_owned(),
         digest: digest(script),
         bucket: script.one_of(&["lake", "sea"]).to_owned(),
@@ -160,9 +162,9 @@ fn hours(bytes: &[u8], whole: usize) {
     assert!(ledger.hours(Partition::Day(day())).unwrap().damaged() >= damaged);
 
     let window = HourWindow::single(Hour::first_of(day()));
-    let source = Source::new("amplitude.com", &Secret::new("three".to_owned()));
-    let record = HourRecord::Asked { at: DateTime::UNIX_EPOCH, window, source: source.clone() };
-    ledger.note(day(), &record).unwrap();
+    let source = SourceId::new("amplitude.com", &Secret::new("three".to_owned()));
+    let record = HourRecord::Asked { time: DateTime::UNIX_EPOCH, window, source: source.clone() };
+    ledger.append(day(), &record).unwrap();
     let (after, damaged_after) = read_all::<HourRecord>(&path, whole + 1);
     assert_eq!((&after[..records.len()], &after[records.len()..]), (&records[..], &[record][..]));
     assert_eq!(damaged_after, damaged);
@@ -177,15 +179,15 @@ fn loads(bytes: &[u8], whole: usize) {
     fs::create_dir(dir.path().join(".amp/loads")).unwrap();
     fs::write(&path, bytes).unwrap();
     let (records, damaged) = read_all::<LoadRecord>(&path, whole);
-    let loaded = ledger.loaded(Partition::Day(day())).unwrap();
+    let loaded = ledger.loaded_digests(Partition::Day(day())).unwrap();
     assert!(records.iter().all(|record| loaded.contains(&(record.file.clone(), record.digest))));
 
-    let record = LoadRecord { at: DateTime::UNIX_EPOCH, ..load_record(&mut Script::new(&[])) };
-    ledger.note_loads(std::slice::from_ref(&record)).unwrap();
+    let record = LoadRecord { time: DateTime::UNIX_EPOCH, ..load_record(&mut Script::new(&[])) };
+    ledger.append_loads(std::slice::from_ref(&record)).unwrap();
     let (after, damaged_after) = read_all::<LoadRecord>(&path, whole + 1);
     assert_eq!((&after[..records.len()], &after[records.len()..]), (&records[..], std::slice::from_ref(&record)));
     assert_eq!(damaged_after, damaged);
-    let (newest, _) = ledger.loads(|_| true).unwrap();
+    let (newest, _) = ledger.latest_loads(|_| true).unwrap();
     assert!(newest.contains(&record));
     assert!(newest.iter().all(|one| after.contains(one)));
 }

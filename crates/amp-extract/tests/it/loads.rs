@@ -11,11 +11,11 @@ use crate::support::Lab;
 impl Lab {
     /// Notes as amp-load does that S3 confirmed the file as it was unpacked.
     pub(crate) fn note_load(&self, name: &str) {
-        let ledger = Ledger::of(&Staging::at(&self.path("extracted_data")));
+        let ledger = Ledger::of(&Staging::existing(&self.path("extracted_data")));
         let known = ledger.hours(Partition::of_file(name)).unwrap();
         let [file] = known.digests(name) else { panic!("no digest of {name}") };
         let record = LoadRecord {
-            at: chrono::Utc::now(),
+            time: chrono::Utc::now(),
             file: name.into(),
             digest: file.digest,
             bucket: "lake".into(),
@@ -25,7 +25,7 @@ impl Lab {
             proof: Proof::Checksum,
             in_place_of: vec![],
         };
-        ledger.note_loads(&[record]).unwrap();
+        ledger.append_loads(&[record]).unwrap();
     }
 
     /// The same, and deletes it.

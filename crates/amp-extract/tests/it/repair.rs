@@ -1,7 +1,7 @@
 //! The call without a window heals what earlier runs missed.
 
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, Ledger, Source};
+use amp_core::ledger::{HourRecord, Ledger, SourceId};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -90,15 +90,15 @@ fn an_hour_that_was_fetched_before_it_settled_is_fetched_again() {
     let hour = Hour::parse(&format!("{day}T04")).unwrap();
     let staging = Staging::open(&lab.path("extracted_data")).unwrap();
     let record = HourRecord::Fetched {
-        at: hour.settled_at(),
+        time: hour.settled_at(),
         window: HourWindow::single(hour),
-        source: Source::new("127.0.0.1", &Secret::new(lab.server.api_key().into())),
+        source: SourceId::new("127.0.0.1", &Secret::new(lab.server.api_key().into())),
         requested_at: hour.start(),
         unsettled: vec![hour],
         no_data: vec![hour],
         files: Vec::new(),
     };
-    Ledger::of(&staging).note(hour.date(), &record).unwrap();
+    Ledger::of(&staging).append(hour.date(), &record).unwrap();
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
     lab.assert_staged(&[&format!("{day}T04"), &days_ago(1)]);
 }

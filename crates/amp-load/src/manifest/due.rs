@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::{Digest, Digester};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{KnownHours, Ledger, LoadRecord, Marks, Partition};
+use amp_core::ledger::{HourIndex, Ledger, LedgerPositions, LoadRecord, Partition};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
@@ -45,7 +45,7 @@ pub(super) struct Due {
     pub(super) planned: Planned,
     pub(super) content: Vec<u8>,
     pub(super) digest: Digest,
-    pub(super) marks: Option<Marks>,
+    pub(super) marks: Option<LedgerPositions>,
 }
 
 /// A manifest would take the place of data.
@@ -91,7 +91,7 @@ impl Manifests {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn expected(&self, planned: &[Planned], staging: &Staging) -> Result<Vec<String>, DiskError> {
-        let mut known: HashMap<Partition, KnownHours> = HashMap::new();
+        let mut known: HashMap<Partition, HourIndex> = HashMap::new();
         let mut loads = Vec::new();
         for Planned { file, key } in planned {
             let partition = Partition::of_file(file);
@@ -117,7 +117,7 @@ impl Manifests {
 
     pub(super) fn load_of(&self, file: &str, key: &str, digest: Digest) -> LoadRecord {
         LoadRecord {
-            at: Utc::now(),
+            time: Utc::now(),
             file: file.to_owned(),
             digest,
             bucket: self.to.bucket.clone(),
@@ -139,7 +139,7 @@ impl Manifests {
     /// is added while the rest is read makes the next run look again.
     fn look(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<Outlook, DiskError> {
         let (partition, key) = (Partition::Day(day), self.prefix.key(day));
-        let marks = self.ledger.marks(partition)?;
+        let marks = self.ledger.positions(partition)?;
         if self.journal.is_current(&self.to, &key, marks) {
             return Ok(Outlook::Current);
         }

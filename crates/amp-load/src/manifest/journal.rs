@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
-use amp_core::ledger::{LoadRecord, Marks, append, read};
+use amp_core::ledger::{LedgerPositions, LoadRecord, append, read};
 use amp_core::stage::Staging;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub(super) struct Line {
     pub(super) load: LoadRecord,
     /// How far the ledger of its day had come when it was made; none where it rests on other days' ledgers too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) marks: Option<Marks>,
+    pub(super) marks: Option<LedgerPositions>,
 }
 
 /// The journal. Lines are added by the holder of amp-load's lock alone.
@@ -53,7 +53,7 @@ impl Journal {
     }
 
     /// Whether the manifest of that key was made when the ledger had come exactly so far.
-    pub(super) fn is_current(&self, to: &Destination, key: &str, marks: Marks) -> bool {
+    pub(super) fn is_current(&self, to: &Destination, key: &str, marks: LedgerPositions) -> bool {
         self.with(to, key, |line| line.marks == Some(marks)).unwrap_or(false)
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use amp_core::checksum::Crc64;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourState, KnownHours, Partition, Source};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Partition, SourceId};
 use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -75,7 +75,7 @@ pub enum NotYet {
         /// Which one.
         hour: Hour,
         /// Whose.
-        source_id: Source,
+        source_id: SourceId,
         /// What became of it.
         why: String,
     },
@@ -120,15 +120,15 @@ impl WholeDay {
     ///
     /// # Errors
     /// What the day lacks.
-    pub fn of(date: NaiveDate, known: &KnownHours) -> Result<Self, NotYet> {
+    pub fn of(date: NaiveDate, known: &HourIndex) -> Result<Self, NotYet> {
         let hours: Vec<Hour> = HourWindow::day(date).hours().collect();
-        let mut sources: BTreeMap<&Source, bool> = BTreeMap::new();
+        let mut sources: BTreeMap<&SourceId, bool> = BTreeMap::new();
         for (source, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(source, _)| (source, *hour)))
         {
-            *sources.entry(source).or_default() |= !known.last_got(hour, source).is_empty();
+            *sources.entry(source).or_default() |= !known.last_fetched(hour, source).is_empty();
         }
         let fetches =
-            |source: &Source| hours.iter().map(|hour| done(known, *hour, source)).collect::<Result<Vec<_>, _>>();
+            |source: &SourceId| hours.iter().map(|hour| done(known, *hour, source)).collect::<Result<Vec<_>, _>>();
         let mut delivering =
             sources.iter().filter(|(_, delivered)| **delivered).map(|(source, _)| fetches(source)).peekable();
         let fetched = if delivering.peek().is_some() {
@@ -191,7 +191,7 @@ impl WholeDay {
 }
 
 /// The files of an hour that is done.
-fn done<'a>(known: &'a KnownHours, hour: Hour, source: &Source) -> Result<&'a [FileRecord], NotYet> {
+fn done<'a>(known: &'a HourIndex, hour: Hour, source: &SourceId) -> Result<&'a [FileRecord], NotYet> {
     let why = match known.state(hour, source) {
         HourState::Fetched { settled: true, files } => return Ok(files),
         HourState::Fetched { settled: false, .. } => "it was fetched before it was settled".to_owned(),

@@ -24,12 +24,12 @@ fn digest(text: &str) -> Digest {
 }
 
 fn file(name: &str, text: &str) -> FileRecord {
-    FileRecord { name: name.into(), digest: digest(text), lines: 2, stamp: None }
+    FileRecord { name: name.into(), digest: digest(text), lines: 2, identity: None }
 }
 
 fn load(name: &str, text: &str) -> LoadRecord {
     LoadRecord {
-        at: AT,
+        time: AT,
         file: name.into(),
         digest: digest(text),
         bucket: "lake".into(),
@@ -54,8 +54,8 @@ impl Book {
         Self { _dir: dir, ledger }
     }
 
-    fn source(key: &str) -> Source {
-        Source::new("amplitude.com", &Secret::new(key.into()))
+    fn source(key: &str) -> SourceId {
+        SourceId::new("amplitude.com", &Secret::new(key.into()))
     }
 
     fn window(first: u32, last: u32) -> HourWindow {
@@ -65,15 +65,15 @@ impl Book {
 
     fn asked(&self, key: &str, hours: (u32, u32)) {
         let window = Self::window(hours.0, hours.1);
-        self.ledger.note(day(), &HourRecord::Asked { at: AT, window, source: Self::source(key) }).unwrap();
+        self.ledger.append(day(), &HourRecord::Asked { time: AT, window, source: Self::source(key) }).unwrap();
     }
 
     fn fetched(&self, key: &str, hours: (u32, u32), unsettled: &[u32], files: Vec<FileRecord>) {
         let unsettled = unsettled.iter().map(|hour| Hour::of_date(day(), *hour).unwrap()).collect();
         let (window, source) = (Self::window(hours.0, hours.1), Self::source(key));
         let record =
-            HourRecord::Fetched { at: AT, window, source, requested_at: AT, unsettled, no_data: vec![], files };
-        self.ledger.note(day(), &record).unwrap();
+            HourRecord::Fetched { time: AT, window, source, requested_at: AT, unsettled, no_data: vec![], files };
+        self.ledger.append(day(), &record).unwrap();
     }
 
     fn whole(&self) -> Result<WholeDay, NotYet> {
@@ -122,14 +122,14 @@ fn every_hour_must_be_done() {
     book.fetched("a", (3, 3), &[], vec![]);
     assert!(why(book.whole()).contains("2025-11-06T23") && why(book.whole()).contains("asked for"));
     let failed = HourRecord::Failed {
-        at: AT,
+        time: AT,
         window: Book::window(23, 23),
         source: Book::source("a"),
         error: "HTTP 400".into(),
     };
-    book.ledger.note(day(), &failed).unwrap();
+    book.ledger.append(day(), &failed).unwrap();
     assert!(why(book.whole()).contains("HTTP 400"));
-    book.ledger.note(day(), &HourRecord::Split { at: AT, window: Book::window(0, 23), status: 504 }).unwrap();
+    book.ledger.append(day(), &HourRecord::Split { time: AT, window: Book::window(0, 23), status: 504 }).unwrap();
     book.fetched("a", (23, 23), &[], vec![]);
     assert_eq!(book.whole().unwrap().files.len(), 1);
     book.asked("a", (9, 9));
@@ -189,7 +189,7 @@ fn only_the_newest_fetch_counts() {
 fn a_file_under_publication_is_nobodys() {
     let book = Book::new();
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "1")]);
-    book.ledger.note(day(), &HourRecord::Staging { at: AT, files: vec![file(FIRST, "2")] }).unwrap();
+    book.ledger.append(day(), &HourRecord::Staging { time: AT, files: vec![file(FIRST, "2")] }).unwrap();
     assert_eq!(book.whole().unwrap_err(), NotYet::Replaced(FIRST.into()));
 }
 

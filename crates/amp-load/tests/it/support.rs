@@ -93,8 +93,8 @@ impl Lab {
         let mut digester = Digester::default();
         digester.update(bytes);
         let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap();
-        let record = HourRecord::Staging { at: Utc::now(), files: vec![sealed.record().clone()] };
-        Ledger::of(&staging).note(EventFileName::parse(name).unwrap().date(), &record).unwrap();
+        let record = HourRecord::Staging { time: Utc::now(), files: vec![sealed.record().clone()] };
+        Ledger::of(&staging).append(EventFileName::parse(name).unwrap().date(), &record).unwrap();
         staging.publish(vec![sealed]).unwrap();
     }
 
@@ -114,7 +114,7 @@ impl Lab {
 
     /// The files in `extracted_data/`.
     pub(crate) fn left(&self) -> Vec<String> {
-        Staging::at(&self.extracted()).scan().unwrap().files
+        Staging::existing(&self.extracted()).scan().unwrap().files
     }
 
     pub(crate) fn rule(&self, rule: &str) {

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use amp_core::checksum::Digester;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, Source};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, SourceId};
 use amp_core::name::EntryName;
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -23,8 +23,8 @@ const DAY: &str = "2025-11-06";
 const KEY: &str = "_manifests/2025-11-06.json";
 const ON: [&str; 2] = ["--manifest-prefix", "_manifests"];
 
-fn source(key: &str) -> Source {
-    Source::new("amplitude.com", &Secret::new(key.into()))
+fn source(key: &str) -> SourceId {
+    SourceId::new("amplitude.com", &Secret::new(key.into()))
 }
 
 fn hours(first: u32, last: u32) -> HourWindow {
@@ -35,8 +35,8 @@ fn hours(first: u32, last: u32) -> HourWindow {
 impl Lab {
     /// Notes that hours are about to be fetched.
     fn ask(&self, window: HourWindow) {
-        let record = HourRecord::Asked { at: Utc::now(), window, source: source("key") };
-        Ledger::of(&Staging::open(&self.extracted()).unwrap()).note(window.start().date(), &record).unwrap();
+        let record = HourRecord::Asked { time: Utc::now(), window, source: source("key") };
+        Ledger::of(&Staging::open(&self.extracted()).unwrap()).append(window.start().date(), &record).unwrap();
     }
 
     /// Fetches hours as amp-extract does: asked, staged, published, noted.
@@ -56,10 +56,10 @@ impl Lab {
             })
             .collect();
         let files: Vec<_> = sealed.iter().map(|file| file.record().clone()).collect();
-        ledger.note(day, &HourRecord::Staging { at: Utc::now(), files: files.clone() }).unwrap();
+        ledger.append(day, &HourRecord::Staging { time: Utc::now(), files: files.clone() }).unwrap();
         staging.publish(sealed).unwrap();
         let fetched = HourRecord::Fetched {
-            at: Utc::now(),
+            time: Utc::now(),
             window,
             source: source("key"),
             requested_at: Utc::now(),
@@ -67,7 +67,7 @@ impl Lab {
             no_data: vec![],
             files,
         };
-        ledger.note(day, &fetched).unwrap();
+        ledger.append(day, &fetched).unwrap();
     }
 
     fn fetch_all(&self, window: HourWindow) {
@@ -78,7 +78,7 @@ impl Lab {
     /// The files of the ledger's day.
     fn fetched_files(&self) -> Vec<FileRecord> {
         let day = hours(0, 0).start().date();
-        let known = Ledger::of(&Staging::at(&self.extracted())).hours(Partition::Day(day)).unwrap();
+        let known = Ledger::of(&Staging::existing(&self.extracted())).hours(Partition::Day(day)).unwrap();
         FILES.iter().flat_map(|name| known.digests(name).to_vec()).collect()
     }
 
@@ -214,14 +214,14 @@ fn nothing_known_is_nothing_to_do() {
 fn every_source_that_delivered_must_be_done() {
     let lab = whole();
     let staging = Staging::open(&lab.extracted()).unwrap();
-    let other = |window| HourRecord::Asked { at: Utc::now(), window, source: source("other key") };
-    let note = |record| Ledger::of(&staging).note(hours(0, 0).start().date(), &record).unwrap();
+    let other = |window| HourRecord::Asked { time: Utc::now(), window, source: source("other key") };
+    let note = |record| Ledger::of(&staging).append(hours(0, 0).start().date(), &record).unwrap();
     note(other(hours(0, 23)));
     assert_eq!(lab.run(&ON).document()["manifests"], 1, "that key may be wrong: it brought nothing");
     let mut files = lab.fetched_files();
     files.iter_mut().for_each(|file| file.name = file.name.replacen('7', "8", 1));
     note(HourRecord::Fetched {
-        at: Utc::now(),
+        time: Utc::now(),
         window: hours(0, 9),
         source: source("other key"),
         requested_at: Utc::now(),
