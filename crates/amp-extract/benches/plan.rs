@@ -10,7 +10,7 @@ use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use amp_extract::Settings;
-use amp_extract::known::Known;
+use amp_extract::hour_status::HourStatusReader;
 use amp_extract::plan::Plan;
 use chrono::{DateTime, Utc};
 use divan::Bencher;
@@ -103,7 +103,7 @@ fn plan_a_year(bencher: Bencher<'_, '_>) {
     let (ledger, settings) = (Ledger::of(&staging), settings());
     full(&ledger, &settings);
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
-        let mut reader = Known::new(&staging, &ledger, Some(settings.source()));
+        let mut reader = HourStatusReader::new(&staging, &ledger, Some(settings.source()));
         let plan = Plan::make(year(), &settings, now(), &mut reader).unwrap();
         assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
         plan

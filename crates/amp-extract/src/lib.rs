@@ -5,7 +5,7 @@
 mod args;
 pub mod downloads;
 pub mod export;
-pub mod known;
+pub mod hour_status;
 pub mod pipeline;
 pub mod plan;
 mod settings;
@@ -22,23 +22,23 @@ use anyhow::Context;
 pub use args::Args;
 use downloads::Downloads;
 use export::ExportClient;
-use known::Known;
+use hour_status::HourStatusReader;
 use pipeline::Pipeline;
 use plan::Plan;
 pub use settings::Settings;
 pub use status::{Report, Status};
-pub use summary::{Failure, Hours, Summary, Trouble};
+pub use summary::{Failure, Hours, RunError, Summary};
 
 /// Does what `settings` ask and says what came of it. Never panics; every failure is in the report.
 pub async fn run(settings: Settings, session: &Session) -> Report {
     let mut summary = Summary::new(settings.window, session.common.dry_run);
     if settings.status {
-        match Status::take(begun(&settings), &settings, session) {
+        match Status::take(window_to_fetch(&settings), &settings, session) {
             Ok(status) => return Report::Status(status),
             Err(error) => summary.stopped_by(unusable(error)),
         }
-    } else if let Err(trouble) = attempt(settings, session, &mut summary).await {
-        summary.stopped_by(trouble);
+    } else if let Err(error) = attempt(settings, session, &mut summary).await {
+        summary.stopped_by(error);
     }
     summary.conclude();
     summary.seconds = session.seconds();
@@ -46,8 +46,8 @@ pub async fn run(settings: Settings, session: &Session) -> Report {
     Report::Run(summary)
 }
 
-async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -> Result<(), Trouble> {
-    let Some(window) = begun(&settings) else { return Ok(()) };
+async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -> Result<(), RunError> {
+    let Some(window) = window_to_fetch(&settings) else { return Ok(()) };
     let common = &session.common;
     if common.dry_run {
         if settings.lacks_key {
@@ -58,7 +58,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         let staging = Staging::existing(&common.extracted_dir);
         let ledger = Ledger::of(&staging);
         let plan = plan(window, &settings, session, &staging, &ledger)?;
-        plan.tell();
+        plan.log();
         summary.planned(&plan);
         return Ok(());
     }
@@ -71,12 +71,12 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
     let plan = plan(window, &settings, session, &staging, &ledger)?;
-    plan.tell();
-    plan.note(&ledger, &settings.source(), session.started).map_err(unusable)?;
+    plan.log();
+    plan.append_to(&ledger, &settings.source(), session.started).map_err(unusable)?;
     summary.planned(&plan);
     let client = ExportClient::new(&settings, common.read_timeout)
         .context("cannot set up the HTTP client")
-        .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
+        .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
     Pipeline::new(&settings, session, staging, ledger, downloads, client).run(plan.requests, summary).await
 }
 
@@ -87,13 +87,13 @@ fn plan(
     session: &Session,
     staging: &Staging,
     ledger: &Ledger,
-) -> Result<Plan, Trouble> {
-    let mut known = Known::new(staging, ledger, (!settings.lacks_key).then(|| settings.source()));
-    Plan::make(window, settings, session.started, &mut known).map_err(unusable)
+) -> Result<Plan, RunError> {
+    let mut reader = HourStatusReader::new(staging, ledger, (!settings.lacks_key).then(|| settings.source()));
+    Plan::make(window, settings, session.started, &mut reader).map_err(unusable)
 }
 
 /// The hours asked for, with a warning where some of them have not begun.
-fn begun(settings: &Settings) -> Option<HourWindow> {
+fn window_to_fetch(settings: &Settings) -> Option<HourWindow> {
     match settings.window {
         None => tracing::warn!("this shard of the window has no hours that have begun: nothing to do"),
         Some(window) if settings.truncated => {
@@ -104,13 +104,13 @@ fn begun(settings: &Settings) -> Option<HourWindow> {
     settings.window
 }
 
-fn unusable(error: amp_core::disk::DiskError) -> Trouble {
-    Trouble::Unusable(error.to_string())
+fn unusable(error: amp_core::disk::DiskError) -> RunError {
+    RunError::Unusable(error.to_string())
 }
 
-fn lock(staging: &Staging) -> Result<RunLock, Trouble> {
+fn lock(staging: &Staging) -> Result<RunLock, RunError> {
     staging.lock("extract").map_err(|error| match error {
-        LockError::Held(_) => Trouble::Busy(error.to_string()),
-        LockError::Io(..) => Trouble::Unusable(error.to_string()),
+        LockError::Held(_) => RunError::Busy(error.to_string()),
+        LockError::Io(..) => RunError::Unusable(error.to_string()),
     })
 }

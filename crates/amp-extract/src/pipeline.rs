@@ -25,11 +25,11 @@ use tokio::sync;
 use crate::downloads::{Archive, Downloads, InFlight};
 use crate::export::{ExportClient, ExportError, transport};
 use crate::settings::Settings;
-use crate::summary::{Summary, Trouble};
+use crate::summary::{RunError, Summary};
 
 /// Why a window was not got.
 #[derive(Debug, thiserror::Error)]
-enum WindowError {
+enum FetchError {
     #[error("{error}")]
     Export { error: ExportError, requested_at: DateTime<Utc> },
     #[error("{window}: {error}{hint}")]
@@ -42,7 +42,7 @@ enum WindowError {
     Stopped,
 }
 
-impl WindowError {
+impl FetchError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Export { error, .. } => error.verdict(),
@@ -60,7 +60,7 @@ impl WindowError {
 }
 
 /// What came of a window.
-struct Got {
+struct StagedWindow {
     files: Vec<FileRecord>,
     unsettled: Vec<Hour>,
     no_data: Vec<Hour>,
@@ -110,8 +110,8 @@ impl<'a> Pipeline<'a> {
     /// Fetches each of `requests`, whatever becomes of the others, and adds what came of them to `summary`.
     ///
     /// # Errors
-    /// [`Trouble`] when Amplitude refused us or the run was stopped; what was staged by then stays.
-    pub async fn run(self, requests: Vec<HourWindow>, summary: &mut Summary) -> Result<(), Trouble> {
+    /// [`RunError`] when Amplitude refused us or the run was stopped; what was staged by then stays.
+    pub async fn run(self, requests: Vec<HourWindow>, summary: &mut Summary) -> Result<(), RunError> {
         std::mem::swap(&mut *self.tally(), summary);
         let queue = Mutex::new(VecDeque::from(requests));
         let next = || locked(&queue).pop_front();
@@ -124,10 +124,10 @@ impl<'a> Pipeline<'a> {
         tokio::join!(lane(), lane());
         std::mem::swap(&mut *self.tally(), summary);
         if self.refused.load(Ordering::Relaxed) {
-            return Err(Trouble::Refused);
+            return Err(RunError::Refused);
         }
         let unfinished = summary.hours.unaccounted() > 0;
-        if self.session.stop.is_requested() && unfinished { Err(Trouble::Interrupted) } else { Ok(()) }
+        if self.session.stop.is_requested() && unfinished { Err(RunError::Interrupted) } else { Ok(()) }
     }
 
     fn tally(&self) -> MutexGuard<'_, Summary> {
@@ -141,18 +141,18 @@ impl<'a> Pipeline<'a> {
     /// Fetches `window`, or its halves if it is too large, and notes what came of it.
     fn window(&self, window: HourWindow) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
-            let error = match self.tries(window).await {
-                Ok(got) => return self.got(window, &got),
-                Err(WindowError::Stopped) => return,
+            let error = match self.fetch_with_retries(window).await {
+                Ok(staged) => return self.record_staged(window, &staged),
+                Err(FetchError::Stopped) => return,
                 Err(error) => error,
             };
             match (error.verdict(), window.halves()) {
-                (Verdict::NoData, _) => self.empty(window, &error),
+                (Verdict::NoData, _) => self.record_no_data(window, &error),
                 (Verdict::TooLarge | Verdict::Transient { then_split: true, .. }, Some((first, second))) => {
                     tracing::warn!("{error}; split into {first} and {second}");
                     self.tally().splits += 1;
                     let status = error.status().unwrap_or_default();
-                    self.note(window, &HourRecord::Split { time: Utc::now(), window, status });
+                    self.append(window, &HourRecord::Split { time: Utc::now(), window, status });
                     self.window(first).await;
                     if !self.is_ending() {
                         self.window(second).await;
@@ -164,15 +164,15 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Tries until it goes, or the retries are used up, or it cannot go.
-    async fn tries(&self, window: HourWindow) -> Result<Got, WindowError> {
+    async fn fetch_with_retries(&self, window: HourWindow) -> Result<StagedWindow, FetchError> {
         let mut retry = 0;
         let mut may_reuse = !self.settings.force;
         loop {
-            let (error, from_disk) = match self.obtain(window, may_reuse).await {
-                Ok((archive, ahead)) => {
-                    let from_disk = ahead.is_none();
-                    match self.unpack(window, archive, ahead).await {
-                        Ok(got) => return Ok(got),
+            let (error, from_disk) = match self.download(window, may_reuse).await {
+                Ok((archive, streaming)) => {
+                    let from_disk = streaming.is_none();
+                    match self.unpack(window, archive, streaming).await {
+                        Ok(staged) => return Ok(staged),
                         Err(error) => (error, from_disk),
                     }
                 }
@@ -191,23 +191,23 @@ impl<'a> Pipeline<'a> {
             self.tally().retries += 1;
             let most = self.session.common.retry.max_retries;
             tracing::warn!("{error}; retry {retry} of {most} in {:.1} s", wait.as_secs_f64());
-            self.session.stop.unless_requested(tokio::time::sleep(wait)).await.ok_or(WindowError::Stopped)?;
+            self.session.stop.unless_requested(tokio::time::sleep(wait)).await.ok_or(FetchError::Stopped)?;
             if self.is_ending() {
-                return Err(WindowError::Stopped);
+                return Err(FetchError::Stopped);
             }
         }
     }
 
     /// A whole archive of `window` and what was unpacked of it while it arrived; nothing of one that an earlier run left, which is taken
     /// only if it `may_reuse` it.
-    async fn obtain(
+    async fn download(
         &self,
         window: HourWindow,
         may_reuse: bool,
-    ) -> Result<(Archive, Option<StreamingUnpacker>), WindowError> {
+    ) -> Result<(Archive, Option<StreamingUnpacker>), FetchError> {
         let _turn = self.download_turn.lock().await;
         if self.is_ending() {
-            return Err(WindowError::Stopped);
+            return Err(FetchError::Stopped);
         }
         if let Some(archive) = self.downloads.left(window, &self.source).filter(|_| may_reuse) {
             tracing::info!("{window}: using {}, left by an earlier run", archive.path.display());
@@ -216,47 +216,46 @@ impl<'a> Pipeline<'a> {
         let (requested_at, began) = (Utc::now(), Instant::now());
         self.tally().requests += 1;
         let stop = &self.session.stop;
-        let failed = |error| WindowError::Export { error, requested_at };
+        let failed = |error| FetchError::Export { error, requested_at };
         // The API may take minutes to its first byte.
         let waiting = self.session.progress.begin(&format!("waiting for {}", in_short(window)), None);
-        let answer = stop.unless_requested(self.client.get(window)).await.ok_or(WindowError::Stopped)?;
+        let answer = stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
         let mut response = answer.map_err(failed)?;
         let is_text = says_text(&response);
         let transfer =
             self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
-        let mut flight =
-            self.downloads.begin(window, &self.source).map_err(|error| WindowError::Disk(window, error))?;
-        let ahead = self.begin_ahead(&flight).map_err(|error| WindowError::Disk(window, error))?;
+        let mut flight = self.downloads.begin(window, &self.source).map_err(|error| FetchError::Disk(window, error))?;
+        let streaming = self.begin_streaming(&flight).map_err(|error| FetchError::Disk(window, error))?;
         let mut bytes = 0;
         loop {
-            let chunk = stop.unless_requested(response.chunk()).await.ok_or(WindowError::Stopped)?;
+            let chunk = stop.unless_requested(response.chunk()).await.ok_or(FetchError::Stopped)?;
             let Some(chunk) = chunk.map_err(|error| failed(transport(window, error)))? else { break };
-            flight.write(&chunk).map_err(|error| WindowError::Disk(window, error))?;
-            ahead.arrived(chunk.len() as u64);
+            flight.write(&chunk).map_err(|error| FetchError::Disk(window, error))?;
+            streaming.arrived(chunk.len() as u64);
             bytes += chunk.len() as u64;
             self.tally().bytes_downloaded += chunk.len() as u64;
             transfer.advance(chunk.len() as u64);
         }
         drop(transfer);
-        ahead.download_finished();
+        streaming.download_finished();
         tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
-        let (file, path) = flight.look().map_err(|error| WindowError::Disk(window, error))?;
+        let (file, path) = flight.look().map_err(|error| FetchError::Disk(window, error))?;
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
-        checked.map_err(|_| WindowError::Internal(window))?.map_err(|error| {
+        checked.map_err(|_| FetchError::Internal(window))?.map_err(|error| {
             let hint = if is_text {
                 "; the answer says it is text, so something other than the Export API may have sent it: check --base-url and proxies"
             } else {
                 ""
             };
-            WindowError::Archive { window, error, hint }
+            FetchError::Archive { window, error, hint }
         })?;
-        let archive = flight.finish(requested_at).map_err(|error| WindowError::Disk(window, error))?;
-        Ok((archive, Some(ahead)))
+        let archive = flight.finish(requested_at).map_err(|error| FetchError::Disk(window, error))?;
+        Ok((archive, Some(streaming)))
     }
 
     /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
-    fn begin_ahead(&self, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
+    fn begin_streaming(&self, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
         let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
         let half = free_bytes(self.staging.root())? / 2;
         let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
@@ -269,8 +268,8 @@ impl<'a> Pipeline<'a> {
         &self,
         window: HourWindow,
         archive: Archive,
-        ahead: Option<StreamingUnpacker>,
-    ) -> Result<Got, WindowError> {
+        streaming: Option<StreamingUnpacker>,
+    ) -> Result<StagedWindow, FetchError> {
         let _turn = self.unpack_turn.lock().await;
         let began = Instant::now();
         let Settings { format, concurrency, max_unpacked, max_ratio, .. } = *self.settings;
@@ -284,7 +283,7 @@ impl<'a> Pipeline<'a> {
             let max_unpacked = match max_unpacked {
                 Some(most) => most,
                 None => {
-                    let written = ahead.as_ref().map_or(0, StreamingUnpacker::written);
+                    let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
                     written + free_bytes(staging.root())? / 100 * 95
                 }
             };
@@ -297,14 +296,14 @@ impl<'a> Pipeline<'a> {
                 transfer: &*transfer,
                 cancelled: &stop,
             };
-            let unpacked = archive::unpack(&export, &how, ahead.as_ref())?;
+            let unpacked = archive::unpack(&export, &how, streaming.as_ref())?;
             stage(window, source, requested_at, unpacked, &staging, &ledger, || {
                 if !keep_archives {
                     downloads.discard(&whole).unwrap_or_else(|error| tracing::warn!("{error}"));
                 }
             })
         });
-        let result = unpacked.await.map_err(|_| WindowError::Internal(window))?;
+        let result = unpacked.await.map_err(|_| FetchError::Internal(window))?;
         let keep = match &result {
             // It was discarded where that was due.
             Ok(_) => true,
@@ -317,53 +316,53 @@ impl<'a> Pipeline<'a> {
         if !keep {
             self.downloads.discard(&path).unwrap_or_else(|error| tracing::warn!("{error}"));
         }
-        let got = result.map_err(|error| match error {
-            ArchiveError::Cancelled => WindowError::Stopped,
-            ArchiveError::Disk(error) => WindowError::Disk(window, error),
-            error => WindowError::Archive { window, error, hint: "" },
+        let staged = result.map_err(|error| match error {
+            ArchiveError::Cancelled => FetchError::Stopped,
+            ArchiveError::Disk(error) => FetchError::Disk(window, error),
+            error => FetchError::Archive { window, error, hint: "" },
         })?;
-        let bytes: u64 = got.files.iter().map(|file| file.digest.bytes).sum();
-        let files = got.files.len();
+        let bytes: u64 = staged.files.iter().map(|file| file.digest.bytes).sum();
+        let files = staged.files.len();
         tracing::info!(
             "{window}: staged {files} files, {} in {:.1} s",
             human_bytes(bytes),
             began.elapsed().as_secs_f64()
         );
-        Ok(got)
+        Ok(staged)
     }
 
-    fn got(&self, window: HourWindow, got: &Got) {
+    fn record_staged(&self, window: HourWindow, staged: &StagedWindow) {
         let mut tally = self.tally();
-        let no_data = got.no_data.len() as u64;
+        let no_data = staged.no_data.len() as u64;
         tally.hours.extracted += window.count() - no_data;
         tally.hours.no_data += no_data;
-        tally.hours.unsettled += got.unsettled.len() as u64;
-        tally.files += got.files.len() as u64;
-        tally.events += got.files.iter().map(|file| file.lines).sum::<u64>();
-        tally.bytes_extracted += got.files.iter().map(|file| file.digest.bytes).sum::<u64>();
-        if got.files.is_empty() {
+        tally.hours.unsettled += staged.unsettled.len() as u64;
+        tally.files += staged.files.len() as u64;
+        tally.events += staged.files.iter().map(|file| file.lines).sum::<u64>();
+        tally.bytes_extracted += staged.files.iter().map(|file| file.digest.bytes).sum::<u64>();
+        if staged.files.is_empty() {
             tracing::warn!("{window}: the archive holds no events");
         }
-        tell_unsettled(&got.unsettled);
+        log_unsettled(&staged.unsettled);
     }
 
-    fn empty(&self, window: HourWindow, error: &WindowError) {
+    fn record_no_data(&self, window: HourWindow, error: &FetchError) {
         tracing::warn!("{error}");
         let time = Utc::now();
         // Of the request, not of the answer: an hour may have settled in between.
         let requested_at = match error {
-            WindowError::Export { requested_at, .. } => *requested_at,
+            FetchError::Export { requested_at, .. } => *requested_at,
             _ => time,
         };
         let unsettled = unsettled(window, requested_at);
-        tell_unsettled(&unsettled);
+        log_unsettled(&unsettled);
         {
             let mut tally = self.tally();
             tally.hours.no_data += window.count();
             tally.hours.unsettled += unsettled.len() as u64;
         }
         let no_data = window.hours().collect();
-        self.note(
+        self.append(
             window,
             &HourRecord::Fetched {
                 time,
@@ -377,18 +376,18 @@ impl<'a> Pipeline<'a> {
         );
     }
 
-    fn failed(&self, window: HourWindow, error: &WindowError, verdict: &Verdict) {
+    fn failed(&self, window: HourWindow, error: &FetchError, verdict: &Verdict) {
         let text = error.to_string();
         tracing::error!("{text}");
         if *verdict == Verdict::Refused {
             self.refused.store(true, Ordering::Relaxed);
         }
         self.tally().window_failed(window, text.clone(), matches!(verdict, Verdict::Transient { .. }));
-        self.note(window, &HourRecord::Failed { time: Utc::now(), window, source: self.source.clone(), error: text });
+        self.append(window, &HourRecord::Failed { time: Utc::now(), window, source: self.source.clone(), error: text });
     }
 
     /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.
-    fn note(&self, window: HourWindow, record: &HourRecord) {
+    fn append(&self, window: HourWindow, record: &HourRecord) {
         self.ledger.append(window.start().date(), record).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
     }
 }
@@ -415,16 +414,16 @@ fn unsettled(window: HourWindow, requested_at: DateTime<Utc>) -> Vec<Hour> {
     window.hours().filter(|hour| requested_at < hour.settled_at()).collect()
 }
 
-fn tell_unsettled(hours: &[Hour]) {
-    for run in contiguous(hours.iter().copied()) {
+fn log_unsettled(hours: &[Hour]) {
+    for window in contiguous(hours.iter().copied()) {
         tracing::warn!(
-            "{run}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
+            "{window}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
         );
     }
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
-fn tell_superseded(
+fn log_superseded(
     window: HourWindow,
     source: &SourceId,
     files: &[FileRecord],
@@ -453,7 +452,7 @@ fn stage(
     staging: &Staging,
     ledger: &Ledger,
     discard: impl FnOnce(),
-) -> Result<Got, ArchiveError> {
+) -> Result<StagedWindow, ArchiveError> {
     for path in unpacked.skipped {
         tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
     }
@@ -471,7 +470,7 @@ fn stage(
             file.digest.crc64nvme
         );
     }
-    tell_superseded(window, &source, &files, ledger)?;
+    log_superseded(window, &source, &files, ledger)?;
     if !files.is_empty() {
         ledger.append(day, &HourRecord::Staging { time: Utc::now(), files: files.clone() })?;
         staging.publish(unpacked.files)?;
@@ -488,5 +487,5 @@ fn stage(
         files: files.clone(),
     };
     ledger.append(day, &record)?;
-    Ok(Got { files, unsettled, no_data })
+    Ok(StagedWindow { files, unsettled, no_data })
 }

@@ -8,7 +8,7 @@ use amp_core::ledger::{HourRecord, HourState, Ledger, SourceId};
 use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, Days, Utc};
 
-use crate::known::{Fate, Known};
+use crate::hour_status::{HourStatus, HourStatusReader};
 use crate::settings::Settings;
 
 /// What a run will ask for.
@@ -31,16 +31,16 @@ impl Plan {
         window: HourWindow,
         settings: &Settings,
         now: DateTime<Utc>,
-        known: &mut Known<'_>,
+        reader: &mut HourStatusReader<'_>,
     ) -> Result<Self, DiskError> {
         let mut plan = Self { requests: Vec::new(), skipped: Vec::new(), repaired: Vec::new() };
-        plan.repaired = contiguous(missed(window, settings.repair_days, now, known)?);
-        let mut wanted: Vec<HourWindow> = plan.repaired.iter().flat_map(|run| run.days()).collect();
+        plan.repaired = contiguous(missed(window, settings.repair_days, now, reader)?);
+        let mut wanted: Vec<HourWindow> = plan.repaired.iter().flat_map(|window| window.days()).collect();
         for day in window.days() {
             let mut done = HashSet::new();
             if !settings.force {
                 for hour in day.hours() {
-                    if is_done(hour, known)? {
+                    if is_done(hour, reader)? {
                         done.insert(hour);
                     }
                 }
@@ -48,21 +48,21 @@ impl Plan {
             plan.skipped.extend(contiguous(day.hours().filter(|hour| done.contains(hour))));
             wanted.extend(contiguous(day.hours().filter(|hour| !done.contains(hour))));
         }
-        wanted.sort_unstable_by_key(|run| run.start());
-        for run in wanted {
-            let splits = known.of(run.start().date())?.splits().to_vec();
-            pieces(run, &splits, &mut plan.requests);
+        wanted.sort_unstable_by_key(|window| window.start());
+        for window in wanted {
+            let splits = reader.index(window.start().date())?.splits().to_vec();
+            pieces(window, &splits, &mut plan.requests);
         }
         Ok(plan)
     }
 
     /// Says on the log what is planned.
-    pub fn tell(&self) {
-        for run in &self.skipped {
-            tracing::info!("{run}: done by an earlier run, skipped (--force fetches it again)");
+    pub fn log(&self) {
+        for window in &self.skipped {
+            tracing::info!("{window}: done by an earlier run, skipped (--force fetches it again)");
         }
-        for run in &self.repaired {
-            tracing::info!("{run}: an earlier run did not get it settled and whole, repairing");
+        for window in &self.repaired {
+            tracing::info!("{window}: an earlier run did not get it settled and whole, repairing");
         }
     }
 
@@ -70,7 +70,7 @@ impl Plan {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn note(&self, ledger: &Ledger, source: &SourceId, time: DateTime<Utc>) -> Result<(), DiskError> {
+    pub fn append_to(&self, ledger: &Ledger, source: &SourceId, time: DateTime<Utc>) -> Result<(), DiskError> {
         let asked = |window| HourRecord::Asked { time, window, source: source.clone() };
         self.requests.iter().try_for_each(|request| ledger.append(request.start().date(), &asked(*request)))
     }
@@ -84,7 +84,7 @@ impl Plan {
     /// Hours of the window that are done.
     #[must_use]
     pub fn skipped_hours(&self) -> u64 {
-        self.skipped.iter().map(|run| run.count()).sum()
+        self.skipped.iter().map(|window| window.count()).sum()
     }
 }
 
@@ -100,23 +100,28 @@ fn pieces(window: HourWindow, splits: &[HourWindow], into: &mut Vec<HourWindow>)
 }
 
 /// Whether there is nothing more to fetch of an hour.
-fn is_done(hour: Hour, known: &mut Known<'_>) -> Result<bool, DiskError> {
-    let fate = known.fate(hour)?;
-    if let Fate::Vanished(file) = &fate {
+fn is_done(hour: Hour, reader: &mut HourStatusReader<'_>) -> Result<bool, DiskError> {
+    let status = reader.status(hour)?;
+    if let HourStatus::Vanished(file) = &status {
         tracing::warn!("{hour}: `{file}` was staged and is gone without having been loaded");
     }
-    Ok(fate.is_done())
+    Ok(status.is_done())
 }
 
 /// Settled hours of the last `days` days, those of `window` excepted, that some run asked for and that are not done.
-fn missed(window: HourWindow, days: u32, now: DateTime<Utc>, known: &mut Known<'_>) -> Result<Vec<Hour>, DiskError> {
+fn missed(
+    window: HourWindow,
+    days: u32,
+    now: DateTime<Utc>,
+    reader: &mut HourStatusReader<'_>,
+) -> Result<Vec<Hour>, DiskError> {
     let mut hours = Vec::new();
     let today = now.date_naive();
-    let source = known.source().cloned();
+    let source = reader.source().cloned();
     let is_ours = |whose: &SourceId| source.as_ref().is_none_or(|source| whose == source);
     for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
         let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
-        let of_day = known.of(day)?;
+        let of_day = reader.index(day)?;
         let damaged = of_day.damaged() > 0;
         // What was missed with another key counts too, and so does its "no data": the key may have been wrong and mended since.
         let is_missing = |state| !matches!(state, HourState::Fetched { settled: true, files: [_, ..] });
@@ -124,7 +129,7 @@ fn missed(window: HourWindow, days: u32, now: DateTime<Utc>, known: &mut Known<'
             |hour: &Hour| damaged || of_day.states(*hour).any(|(whose, state)| is_ours(whose) || is_missing(state));
         let candidates: Vec<_> = HourWindow::day(day).hours().filter(asked).collect();
         for hour in candidates {
-            if !window.contains(hour) && hour.settled_at() <= now && !is_done(hour, known)? {
+            if !window.contains(hour) && hour.settled_at() <= now && !is_done(hour, reader)? {
                 hours.push(hour);
             }
         }

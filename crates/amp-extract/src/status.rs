@@ -11,12 +11,12 @@ use chrono::NaiveDate;
 use console::{Style, style};
 use serde::{Serialize, Serializer};
 
-use crate::known::{Fate, Known};
+use crate::hour_status::{HourStatus, HourStatusReader};
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::summary::Summary;
 
-/// How a fate is shown.
+/// How the status of an hour is shown.
 #[derive(Debug)]
 struct State {
     letter: char,
@@ -56,17 +56,17 @@ static STATES: [State; 8] = [
     State { letter: '.', name: "never_asked", means: "no run asked for it", style: || Style::new().dim() },
 ];
 
-/// Which of [`STATES`] shows a fate.
-fn state_of(fate: &Fate) -> usize {
-    match fate {
-        Fate::Loaded => 0,
-        Fate::Staged => 1,
-        Fate::NoData => 2,
-        Fate::Unsettled => 3,
-        Fate::Unanswered => 4,
-        Fate::Failed => 5,
-        Fate::Vanished(_) => 6,
-        Fate::NeverAsked => 7,
+/// Which of [`STATES`] shows that status.
+fn state_of(status: &HourStatus) -> usize {
+    match status {
+        HourStatus::Loaded => 0,
+        HourStatus::Staged => 1,
+        HourStatus::NoData => 2,
+        HourStatus::Unsettled => 3,
+        HourStatus::Unanswered => 4,
+        HourStatus::Failed => 5,
+        HourStatus::Vanished(_) => 6,
+        HourStatus::NeverAsked => 7,
     }
 }
 
@@ -118,7 +118,7 @@ impl Status {
         let staging = Staging::existing(&session.common.extracted_dir);
         let ledger = Ledger::of(&staging);
         let source = (!settings.lacks_key).then(|| settings.source());
-        let mut known = Known::new(&staging, &ledger, source.clone());
+        let mut reader = HourStatusReader::new(&staging, &ledger, source.clone());
         let mut status = Self {
             program: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
@@ -132,14 +132,14 @@ impl Status {
             no_ledger: None,
         };
         for day in window.into_iter().flat_map(HourWindow::days) {
-            status.look(day, &mut known)?;
+            status.look(day, &mut reader)?;
         }
         // As if it began now.
         if let Ok(planned) = WindowSpec::Yesterday.resolve(session.started, None)
             && let Some(yesterday) = planned.window
         {
-            let plan = Plan::make(yesterday, settings, session.started, &mut known)?;
-            plan.tell();
+            let plan = Plan::make(yesterday, settings, session.started, &mut reader)?;
+            plan.log();
             status.next.requests = plan.requests;
         }
         let hours = staging.state_dir().join("hours");
@@ -148,16 +148,16 @@ impl Status {
     }
 
     /// Takes in the hours of one day.
-    fn look(&mut self, day: HourWindow, known: &mut Known<'_>) -> Result<(), DiskError> {
+    fn look(&mut self, day: HourWindow, reader: &mut HourStatusReader<'_>) -> Result<(), DiskError> {
         let date = day.start().date();
-        self.damaged_lines += known.of(date)?.damaged();
+        self.damaged_lines += reader.index(date)?.damaged();
         let mut states = [None; 24];
         for (hour, state) in HourWindow::day(date).hours().zip(&mut states).filter(|(hour, _)| day.contains(*hour)) {
-            let fate = known.fate(hour)?;
-            if fate == Fate::NeverAsked && known.of(date)?.states(hour).next().is_some() {
+            let status = reader.status(hour)?;
+            if status == HourStatus::NeverAsked && reader.index(date)?.states(hour).next().is_some() {
                 self.hours_of_others += 1;
             }
-            let index = state_of(&fate);
+            let index = state_of(&status);
             self.totals[index] += 1;
             *state = Some(index);
         }

@@ -11,7 +11,7 @@ use crate::plan::Plan;
 
 /// Why a run ended before its work did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum RunError {
     /// Settings or directories that cannot be used.
     Unusable(String),
     /// Another run holds the lock.
@@ -98,7 +98,7 @@ pub struct Summary {
     #[serde(skip)]
     lasting_failures: u64,
     #[serde(skip)]
-    trouble: Option<Trouble>,
+    error: Option<RunError>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -129,7 +129,7 @@ impl Summary {
             planned: None,
             skipped: Vec::new(),
             lasting_failures: 0,
-            trouble: None,
+            error: None,
         }
     }
 
@@ -149,15 +149,15 @@ impl Summary {
     }
 
     /// Notes why the run ended early.
-    pub fn stopped_by(&mut self, trouble: Trouble) {
-        match &trouble {
-            Trouble::Unusable(error) | Trouble::Busy(error) => {
+    pub fn stopped_by(&mut self, error: RunError) {
+        match &error {
+            RunError::Unusable(error) | RunError::Busy(error) => {
                 tracing::error!("{error}");
                 self.failures.push(Failure { start: None, end: None, error: error.clone() });
             }
-            Trouble::Refused | Trouble::Interrupted => {}
+            RunError::Refused | RunError::Interrupted => {}
         }
-        self.trouble = Some(trouble);
+        self.error = Some(error);
     }
 
     /// The result in one line, for the log.
@@ -170,8 +170,8 @@ impl Summary {
     pub fn conclude(&mut self) {
         let achieved = self.hours.extracted + self.hours.no_data > 0;
         self.failures.sort_by_key(|failure| failure.start);
-        self.outcome = match &self.trouble {
-            Some(Trouble::Interrupted) => Outcome::Interrupted,
+        self.outcome = match &self.error {
+            Some(RunError::Interrupted) => Outcome::Interrupted,
             _ if !self.failures.is_empty() => {
                 if achieved {
                     Outcome::Partial
@@ -187,8 +187,10 @@ impl Summary {
 
 impl Summary {
     fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut runs = self.skipped.iter();
-        runs.try_for_each(|run| writeln!(out, "  skipped    {run}: done by an earlier run (--force fetches it again)"))
+        let mut windows = self.skipped.iter();
+        windows.try_for_each(|window| {
+            writeln!(out, "  skipped    {window}: done by an earlier run (--force fetches it again)")
+        })
     }
 }
 
@@ -197,17 +199,17 @@ impl Document for Summary {
         let mut summary = Self::new(None, false);
         summary.failures =
             problems.iter().map(|error| Failure { start: None, end: None, error: error.clone() }).collect();
-        summary.trouble = Some(Trouble::Unusable(String::new()));
+        summary.error = Some(RunError::Unusable(String::new()));
         summary.conclude();
         summary
     }
 
     fn exit(&self) -> Exit {
-        match &self.trouble {
-            Some(Trouble::Unusable(_)) => Exit::Unusable,
-            Some(Trouble::Busy(_)) => Exit::Temporary,
-            Some(Trouble::Refused) => Exit::Refused,
-            Some(Trouble::Interrupted) => Exit::Interrupted,
+        match &self.error {
+            Some(RunError::Unusable(_)) => Exit::Unusable,
+            Some(RunError::Busy(_)) => Exit::Temporary,
+            Some(RunError::Refused) => Exit::Refused,
+            Some(RunError::Interrupted) => Exit::Interrupted,
             None if self.failures.is_empty() => Exit::Done,
             None if self.outcome == Outcome::Failed && self.lasting_failures == 0 => Exit::Temporary,
             None => Exit::Incomplete,
@@ -248,7 +250,7 @@ impl Document for Summary {
     }
 
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if matches!(self.trouble, Some(Trouble::Unusable(_) | Trouble::Busy(_))) {
+        if matches!(self.error, Some(RunError::Unusable(_) | RunError::Busy(_))) {
             // Nothing was done, and stderr says why.
             return Ok(());
         }

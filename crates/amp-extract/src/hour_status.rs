@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 
 /// What became of an hour. The later in this order, the more it needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
+pub enum HourStatus {
     /// No run asked for it.
     NeverAsked,
     /// Amplitude had nothing of it.
@@ -30,7 +30,7 @@ pub enum Fate {
     Vanished(String),
 }
 
-impl Fate {
+impl HourStatus {
     /// Whether there is nothing more to fetch.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -39,7 +39,7 @@ impl Fate {
 }
 
 /// What the ledger and the directory know, read a day at a time and once.
-pub struct Known<'a> {
+pub struct HourStatusReader<'a> {
     staging: &'a Staging,
     ledger: &'a Ledger,
     source: Option<SourceId>,
@@ -47,7 +47,7 @@ pub struct Known<'a> {
     loaded: BTreeMap<Partition, HashSet<(String, Digest)>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> HourStatusReader<'a> {
     /// About the hours of `source`, or of all together without one. Nothing is read yet.
     #[must_use]
     pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<SourceId>) -> Self {
@@ -64,7 +64,7 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// When it cannot be read. Damaged lines are no error, here and below.
-    pub fn of(&mut self, day: NaiveDate) -> Result<&HourIndex, DiskError> {
+    pub fn index(&mut self, day: NaiveDate) -> Result<&HourIndex, DiskError> {
         if !self.hours.contains_key(&day) {
             self.hours.insert(day, self.ledger.hours(Partition::Day(day))?);
         }
@@ -75,40 +75,40 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn fate(&mut self, hour: Hour) -> Result<Fate, DiskError> {
+    pub fn status(&mut self, hour: Hour) -> Result<HourStatus, DiskError> {
         let sources: Vec<SourceId> = match &self.source {
             Some(source) => vec![source.clone()],
-            None => self.of(hour.date())?.states(hour).map(|(source, _)| source.clone()).collect(),
+            None => self.index(hour.date())?.states(hour).map(|(source, _)| source.clone()).collect(),
         };
-        sources.iter().try_fold(Fate::NeverAsked, |worst, source| Ok(worst.max(self.fate_for(hour, source)?)))
+        sources.iter().try_fold(HourStatus::NeverAsked, |worst, source| Ok(worst.max(self.status_for(hour, source)?)))
     }
 
-    fn fate_for(&mut self, hour: Hour, source: &SourceId) -> Result<Fate, DiskError> {
-        let files = match self.of(hour.date())?.state(hour, source) {
-            HourState::NeverAsked => return Ok(Fate::NeverAsked),
-            HourState::Unanswered => return Ok(Fate::Unanswered),
-            HourState::Failed(_) => return Ok(Fate::Failed),
-            HourState::Fetched { settled: false, .. } => return Ok(Fate::Unsettled),
-            HourState::Fetched { files: [], .. } => return Ok(Fate::NoData),
+    fn status_for(&mut self, hour: Hour, source: &SourceId) -> Result<HourStatus, DiskError> {
+        let files = match self.index(hour.date())?.state(hour, source) {
+            HourState::NeverAsked => return Ok(HourStatus::NeverAsked),
+            HourState::Unanswered => return Ok(HourStatus::Unanswered),
+            HourState::Failed(_) => return Ok(HourStatus::Failed),
+            HourState::Fetched { settled: false, .. } => return Ok(HourStatus::Unsettled),
+            HourState::Fetched { files: [], .. } => return Ok(HourStatus::NoData),
             HourState::Fetched { files, .. } => files.to_vec(),
         };
-        let mut fate = Fate::Loaded;
+        let mut status = HourStatus::Loaded;
         for file in files {
-            fate = fate.max(self.fate_of_file(file)?);
-            if !fate.is_done() {
+            status = status.max(self.status_of_file(file)?);
+            if !status.is_done() {
                 break;
             }
         }
-        Ok(fate)
+        Ok(status)
     }
 
-    fn fate_of_file(&mut self, file: FileRecord) -> Result<Fate, DiskError> {
+    fn status_of_file(&mut self, file: FileRecord) -> Result<HourStatus, DiskError> {
         // In this order: amp-load notes a file as loaded before it deletes it, so one of the two looks finds it.
         let is_staged = self.staging.holds(&file.name);
         let partition = Partition::of_file(&file.name);
         let wanted = (file.name, file.digest);
         if self.loaded.get(&partition).is_some_and(|loaded| loaded.contains(&wanted)) {
-            return Ok(Fate::Loaded);
+            return Ok(HourStatus::Loaded);
         }
         if !is_staged || !self.loaded.contains_key(&partition) {
             // Not read yet, or the file was loaded after it was read.
@@ -116,9 +116,9 @@ impl<'a> Known<'a> {
             let is_loaded = loaded.contains(&wanted);
             self.loaded.insert(partition, loaded);
             if is_loaded {
-                return Ok(Fate::Loaded);
+                return Ok(HourStatus::Loaded);
             }
         }
-        Ok(if is_staged { Fate::Staged } else { Fate::Vanished(wanted.0) })
+        Ok(if is_staged { HourStatus::Staged } else { HourStatus::Vanished(wanted.0) })
     }
 }
