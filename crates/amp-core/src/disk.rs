@@ -18,6 +18,13 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+impl DiskError {
+    /// Says what was being done to which file when the system failed.
+    pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+}
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
@@ -39,7 +46,7 @@ pub trait DiskContext<T> {
 
 impl<T> DiskContext<T> for io::Result<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
-        self.map_err(|source| DiskError { action, path: path.to_owned(), source })
+        self.map_err(|source| DiskError::new(action, path, source))
     }
 }
 

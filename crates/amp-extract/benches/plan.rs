@@ -100,7 +100,7 @@ fn full(ledger: &Ledger, settings: &Settings) {
 fn plan_a_year(bencher: Bencher<'_, '_>) {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let staging = Staging::open(dir.path()).unwrap();
-    let (ledger, settings) = (Ledger::of(&staging), settings());
+    let (ledger, settings) = (Ledger::at(&staging.state_dir()), settings());
     full(&ledger, &settings);
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
         let mut reader = HourStatusReader::new(&staging, &ledger, Some(settings.source()));

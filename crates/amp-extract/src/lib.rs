@@ -56,7 +56,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
             );
         }
         let staging = Staging::existing(&common.extracted_dir);
-        let ledger = Ledger::of(&staging);
+        let ledger = Ledger::at(&staging.state_dir());
         let plan = plan(window, &settings, session, &staging, &ledger)?;
         plan.log();
         summary.planned(&plan);
@@ -64,7 +64,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     }
     let staging = Staging::open(&common.extracted_dir).map_err(unusable)?;
     let _lock = lock(&staging)?;
-    let ledger = Ledger::of(&staging);
+    let ledger = Ledger::at(&staging.state_dir());
     let downloads = Downloads::open(&settings.download_dir).map_err(unusable)?;
     let swept = staging.sweep().map_err(unusable)? + downloads.sweep().map_err(unusable)?;
     if swept > 0 {

@@ -116,7 +116,7 @@ impl Status {
     /// When the ledger cannot be read. Damaged lines are no error.
     pub(crate) fn take(window: Option<HourWindow>, settings: &Settings, session: &Session) -> Result<Self, DiskError> {
         let staging = Staging::existing(&session.common.extracted_dir);
-        let ledger = Ledger::of(&staging);
+        let ledger = Ledger::at(&staging.state_dir());
         let source = (!settings.lacks_key).then(|| settings.source());
         let mut reader = HourStatusReader::new(&staging, &ledger, source.clone());
         let mut status = Self {

@@ -103,7 +103,7 @@ async fn attempt(
 }
 
 fn days_of(staging: &Staging) -> Result<Vec<chrono::NaiveDate>, End> {
-    Ledger::of(staging).days().map_err(End::unusable)
+    Ledger::at(&staging.state_dir()).days().map_err(End::unusable)
 }
 
 /// Gives every file its key, which must not be that of another or of a manifest.
@@ -146,7 +146,8 @@ async fn compare(
 ) -> Result<(), End> {
     let staging = Staging::existing(&session.common.extracted_dir);
     let manifests = Journal::open(&staging).map_err(End::unusable)?.records();
-    let records = verify::recorded(&Ledger::of(&staging), manifests, &settings.place.bucket, days, session)?;
+    let records =
+        verify::recorded(&Ledger::at(&staging.state_dir()), manifests, &settings.place.bucket, days, session)?;
     if session.common.dry_run {
         let planned = records.into_iter().map(|known| plan::Planned { file: known.load.file, key: known.load.key });
         (summary.dry_run, summary.verified, summary.planned) =
@@ -214,7 +215,7 @@ async fn load(
     let uploads = Uploads::open(&staging, &settings.place.bucket, endpoint.clone()).map_err(End::unusable)?;
     multipart::abort_leftovers(&store, &uploads).await;
 
-    let ledger = Ledger::of(&staging);
+    let ledger = Ledger::at(&staging.state_dir());
     let bytes = plan.uploads.iter().filter_map(|planned| staging.root().join(&planned.file).metadata().ok());
     let meter = session.progress.begin("uploading", Some(bytes.map(|metadata| metadata.len()).sum()));
     meter.expect_items(plan.uploads.len() as u64);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use amp_core::disk::{DiskContext, DiskError};
-use amp_core::ledger::{append, read};
+use amp_core::jsonl::{append, read};
 use amp_core::stage::Staging;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zip::result::ZipError;
 
-use crate::disk::{DiskContext, DiskError};
+use crate::disk::DiskError;
 use crate::name::BadName;
 
 /// Why an archive was not unpacked. Nothing of it was staged.
@@ -113,8 +113,5 @@ impl ArchiveError {
 }
 
 fn disk(error: io::Error, path: &Path) -> ArchiveError {
-    match Err::<(), _>(error).context("read or write", path) {
-        Err(error) => error.into(),
-        Ok(()) => ArchiveError::Cancelled,
-    }
+    DiskError::new("read or write", path, error).into()
 }

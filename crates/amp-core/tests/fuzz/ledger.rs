@@ -5,9 +5,8 @@ use std::path::Path;
 
 use amp_core::checksum::Digest;
 use amp_core::hour::Hour;
-use amp_core::ledger::{
-    self, FileIdentity, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Partition, SourceId,
-};
+use amp_core::jsonl;
+use amp_core::ledger::{FileIdentity, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Partition, SourceId};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -145,7 +144,7 @@ fn line_by_line<T: DeserializeOwned>(bytes: &[u8]) -> (Vec<T>, u64) {
 /// Reads the file and compares it with what its lines say one by one; `whole` of them are known to be undamaged.
 fn read_all<T: DeserializeOwned + PartialEq + std::fmt::Debug>(path: &Path, whole: usize) -> (Vec<T>, u64) {
     let mut records: Vec<T> = Vec::new();
-    let damaged = ledger::read(path, |record| records.push(record)).unwrap();
+    let damaged = jsonl::read(path, |record| records.push(record)).unwrap();
     let (by_line, damaged_by_line) = line_by_line(&fs::read(path).unwrap());
     assert_eq!((&records, damaged), (&by_line, damaged_by_line));
     assert!(records.len() >= whole, "{} of {whole} whole lines count", records.len());
@@ -154,7 +153,7 @@ fn read_all<T: DeserializeOwned + PartialEq + std::fmt::Debug>(path: &Path, whol
 
 fn hours(bytes: &[u8], whole: usize) {
     let dir = scratch();
-    let ledger = Ledger::of(&Staging::open(dir.path()).unwrap());
+    let ledger = Ledger::at(&Staging::open(dir.path()).unwrap().state_dir());
     let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
     fs::create_dir(dir.path().join(".amp/hours")).unwrap();
     fs::write(&path, bytes).unwrap();
@@ -174,7 +173,7 @@ fn hours(bytes: &[u8], whole: usize) {
 
 fn loads(bytes: &[u8], whole: usize) {
     let dir = scratch();
-    let ledger = Ledger::of(&Staging::open(dir.path()).unwrap());
+    let ledger = Ledger::at(&Staging::open(dir.path()).unwrap().state_dir());
     let path = dir.path().join(".amp/loads/2025-11-06.jsonl");
     fs::create_dir(dir.path().join(".amp/loads")).unwrap();
     fs::write(&path, bytes).unwrap();

@@ -11,7 +11,7 @@ use crate::support::Lab;
 impl Lab {
     /// Notes as amp-load does that S3 confirmed the file as it was unpacked.
     pub(crate) fn note_load(&self, name: &str) {
-        let ledger = Ledger::of(&Staging::existing(&self.path("extracted_data")));
+        let ledger = Ledger::at(&Staging::existing(&self.path("extracted_data")).state_dir());
         let known = ledger.hours(Partition::of_file(name)).unwrap();
         let [file] = known.digests(name) else { panic!("no digest of {name}") };
         let record = LoadRecord {

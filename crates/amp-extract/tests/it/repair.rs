@@ -98,7 +98,7 @@ fn an_hour_that_was_fetched_before_it_settled_is_fetched_again() {
         no_data: vec![hour],
         files: Vec::new(),
     };
-    Ledger::of(&staging).append(hour.date(), &record).unwrap();
+    Ledger::at(&staging.state_dir()).append(hour.date(), &record).unwrap();
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
     lab.assert_staged(&[&format!("{day}T04"), &days_ago(1)]);
 }

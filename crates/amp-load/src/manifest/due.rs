@@ -64,7 +64,7 @@ impl Manifests {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
-        let (ledger, journal) = (Ledger::of(staging), Journal::open(staging)?);
+        let (ledger, journal) = (Ledger::at(&staging.state_dir()), Journal::open(staging)?);
         Ok(Self { ledger, journal, prefix, to, undated: Mutex::default() })
     }
 

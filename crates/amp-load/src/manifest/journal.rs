@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
-use amp_core::ledger::{LedgerPositions, LoadRecord, append, read};
+use amp_core::jsonl::{append, read};
+use amp_core::ledger::{LedgerPositions, LoadRecord};
 use amp_core::stage::Staging;
 use serde::{Deserialize, Serialize};
 

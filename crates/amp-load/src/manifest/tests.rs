@@ -50,7 +50,7 @@ struct Book {
 impl Book {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = Ledger::of(&Staging::open(dir.path()).unwrap());
+        let ledger = Ledger::at(&Staging::open(dir.path()).unwrap().state_dir());
         Self { _dir: dir, ledger }
     }
 

@@ -94,7 +94,7 @@ impl Lab {
         digester.update(bytes);
         let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap();
         let record = HourRecord::Staging { time: Utc::now(), files: vec![sealed.record().clone()] };
-        Ledger::of(&staging).append(EventFileName::parse(name).unwrap().date(), &record).unwrap();
+        Ledger::at(&staging.state_dir()).append(EventFileName::parse(name).unwrap().date(), &record).unwrap();
         staging.publish(vec![sealed]).unwrap();
     }
 

@@ -36,14 +36,16 @@ impl Lab {
     /// Notes that hours are about to be fetched.
     fn ask(&self, window: HourWindow) {
         let record = HourRecord::Asked { time: Utc::now(), window, source: source("key") };
-        Ledger::of(&Staging::open(&self.extracted()).unwrap()).append(window.start().date(), &record).unwrap();
+        Ledger::at(&Staging::open(&self.extracted()).unwrap().state_dir())
+            .append(window.start().date(), &record)
+            .unwrap();
     }
 
     /// Fetches hours as amp-extract does: asked, staged, published, noted.
     fn fetch(&self, window: HourWindow, files: &[(&str, &[u8])]) {
         self.ask(window);
         let staging = Staging::open(&self.extracted()).unwrap();
-        let (ledger, day) = (Ledger::of(&staging), window.start().date());
+        let (ledger, day) = (Ledger::at(&staging.state_dir()), window.start().date());
         let sealed: Vec<_> = files
             .iter()
             .map(|(name, bytes)| {
@@ -78,7 +80,7 @@ impl Lab {
     /// The files of the ledger's day.
     fn fetched_files(&self) -> Vec<FileRecord> {
         let day = hours(0, 0).start().date();
-        let known = Ledger::of(&Staging::existing(&self.extracted())).hours(Partition::Day(day)).unwrap();
+        let known = Ledger::at(&Staging::existing(&self.extracted()).state_dir()).hours(Partition::Day(day)).unwrap();
         FILES.iter().flat_map(|name| known.digests(name).to_vec()).collect()
     }
 
@@ -215,7 +217,7 @@ fn every_source_that_delivered_must_be_done() {
     let lab = whole();
     let staging = Staging::open(&lab.extracted()).unwrap();
     let other = |window| HourRecord::Asked { time: Utc::now(), window, source: source("other key") };
-    let note = |record| Ledger::of(&staging).append(hours(0, 0).start().date(), &record).unwrap();
+    let note = |record| Ledger::at(&staging.state_dir()).append(hours(0, 0).start().date(), &record).unwrap();
     note(other(hours(0, 23)));
     assert_eq!(lab.run(&ON).document()["manifests"], 1, "that key may be wrong: it brought nothing");
     let mut files = lab.fetched_files();

@@ -1,0 +1,86 @@
+//! Files of JSON lines that are only ever appended to. A line cut short by a crash, or damaged since, costs itself alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::disk::{DiskContext, DiskError, create_private_dir, sync_dir};
+
+/// Appends lines in one write and waits until they are on disk. A last line that a crash cut short is closed first, so that it spoils no other.
+///
+/// # Errors
+/// When the file, or the directory it is missing from, cannot be made, written or synced. Part of the lines may be on disk then.
+pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
+    let mut lines = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).context("write", path)?;
+        lines.push(b'\n');
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = path.parent().unwrap_or(path);
+            create_private_dir(dir)?;
+            let file = options.create(true).open(path).context("open", path)?;
+            sync_dir(dir)?;
+            file
+        }
+        opened => opened.context("open", path)?,
+    };
+    if ends_within_a_line(&mut file).context("read", path)? {
+        lines.insert(0, b'\n');
+    }
+    file.write_all(&lines).and_then(|()| file.sync_data()).context("write", path)
+}
+
+fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Gives each record of a file to `take` and counts the lines that are none. A file that is missing has no records.
+///
+/// # Errors
+/// When the file cannot be read; a damaged line is no error.
+pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
+    read_sound(path, |record| {
+        take(record);
+        true
+    })
+}
+
+/// The same, where `take` says whether the record makes sense; one that does not is damage too.
+pub(crate) fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> bool) -> Result<u64, DiskError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file.context("open", path)?,
+    };
+    let mut reader = BufReader::new(file);
+    let (mut line, mut number, mut damaged) = (Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        number += 1;
+        if reader.read_until(b'\n', &mut line).context("read", path)? == 0 {
+            break;
+        }
+        let is_sound = match serde_json::from_slice(&line) {
+            Ok(record) => take(record),
+            Err(_) => line.trim_ascii().is_empty(),
+        };
+        if !is_sound {
+            damaged += 1;
+            tracing::warn!("{}: line {number} is damaged and passed over", path.display());
+        }
+    }
+    Ok(damaged)
+}

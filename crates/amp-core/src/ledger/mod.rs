@@ -1,0 +1,197 @@
+//! What was asked of Amplitude, what came of it, and what S3 confirmed: JSON lines below `extracted_data/.amp/`.
+//!
+//! `hours/DAY.jsonl` is written by amp-extract alone, `loads/DAY.jsonl` by amp-load alone, so they need no lock between them. DAY is the
+//! UTC day of the hours or of the file's name, or `undated`. Lines are only ever appended; a line cut short by a crash is passed over.
+
+mod index;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+pub use self::index::{HourIndex, HourState, hours_without_files};
+pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, Partition, SourceId};
+use crate::checksum::Digest;
+use crate::disk::{DiskContext, DiskError};
+use crate::hour::parse_date;
+use crate::jsonl::{append, read, read_sound};
+
+/// How far a file of the ledger had come. Lines are only appended: while the position is the same, so is what the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerPosition {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it last changed, in nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+/// How far a partition had come; a file that is missing has no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerPositions {
+    /// Of its hours.
+    pub hours: Option<LedgerPosition>,
+    /// Of its loads.
+    pub loads: Option<LedgerPosition>,
+}
+
+/// The ledger of one `extracted_data/`.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    hours: PathBuf,
+    loads: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger in the state directory of `extracted_data/`; nothing is read or made yet.
+    #[must_use]
+    pub fn at(state_dir: &Path) -> Self {
+        Self { hours: state_dir.join("hours"), loads: state_dir.join("loads") }
+    }
+
+    /// Notes `record` and waits until it is on disk. It stands in the partition of `day`; files that belong to another day by their name
+    /// are noted there too, so that they are found by it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn append(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
+        if let HourRecord::Staging { time, files } = record {
+            let mut strays: BTreeMap<Partition, Vec<FileRecord>> = BTreeMap::new();
+            for file in files {
+                let partition = Partition::of_file(&file.name);
+                if partition != Partition::Day(day) {
+                    strays.entry(partition).or_default().push(file.clone());
+                }
+            }
+            for (partition, files) in strays {
+                append(&self.hours.join(partition.file_name()), &[HourRecord::Staging { time: *time, files }])?;
+            }
+        }
+        append(&self.hours.join(Partition::Day(day).file_name()), std::slice::from_ref(record))
+    }
+
+    /// Notes files that S3 confirmed and waits until the notes are on disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; then nothing may be deleted.
+    pub fn append_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
+        let mut partitions: BTreeMap<Partition, Vec<&LoadRecord>> = BTreeMap::new();
+        for record in records {
+            partitions.entry(Partition::of_file(&record.file)).or_default().push(record);
+        }
+        partitions
+            .into_iter()
+            .try_for_each(|(partition, records)| append(&self.loads.join(partition.file_name()), &records))
+    }
+
+    /// Whether no hour was ever asked for.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(files_in(&self.hours)?.is_empty())
+    }
+
+    /// What is known of the hours and files of a partition.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn hours(&self, partition: Partition) -> Result<HourIndex, DiskError> {
+        let mut index = HourIndex::default();
+        index.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
+            let is_sound = record.window().is_none_or(|window| window.days().nth(1).is_none());
+            if is_sound {
+                index.apply(record);
+            }
+            is_sound
+        })?;
+        Ok(index)
+    }
+
+    /// The files of a partition that S3 confirmed, whichever the bucket.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn loaded_digests(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
+        let mut loaded = HashSet::new();
+        read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
+            loaded.extend(record.in_place_of.into_iter().map(|digest| (record.file.clone(), digest)));
+            loaded.insert((record.file, record.digest));
+        })?;
+        Ok(loaded)
+    }
+
+    /// The load records of a partition, oldest first.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn load_records(&self, partition: Partition) -> Result<Vec<LoadRecord>, DiskError> {
+        let mut records = Vec::new();
+        read(&self.loads.join(partition.file_name()), |record| records.push(record))?;
+        Ok(records)
+    }
+
+    /// The days of which hours are known, in order.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn days(&self) -> Result<Vec<NaiveDate>, DiskError> {
+        let day = |path: PathBuf| parse_date(path.file_stem()?.to_str()?).ok();
+        Ok(files_in(&self.hours)?.into_iter().filter_map(day).collect())
+    }
+
+    /// How far a partition has come, without reading it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn positions(&self, partition: Partition) -> Result<LedgerPositions, DiskError> {
+        let name = partition.file_name();
+        Ok(LedgerPositions { hours: position(&self.hours.join(&name))?, loads: position(&self.loads.join(&name))? })
+    }
+
+    /// The newest record of each object, of all partitions, among those that `wanted` takes.
+    ///
+    /// # Errors
+    /// When the disk refuses; a damaged line is no error.
+    pub fn latest_loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
+        let mut newest: BTreeMap<(String, String), LoadRecord> = BTreeMap::new();
+        let mut damaged = 0;
+        for path in files_in(&self.loads)? {
+            damaged += read(&path, |record: LoadRecord| {
+                if wanted(&record) {
+                    newest.insert((record.bucket.clone(), record.key.clone()), record);
+                }
+            })?;
+        }
+        Ok((newest.into_values().collect(), damaged))
+    }
+}
+
+fn position(path: &Path) -> Result<Option<LedgerPosition>, DiskError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.context("look at", path).map(|found| {
+            let mtime = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
+            Some(LedgerPosition { bytes: found.len(), mtime })
+        }),
+    }
+}
+
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context("read", dir)?,
+    };
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path()).context("read", dir)).collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.sort_unstable();
+    Ok(paths)
+}

@@ -1,0 +1,188 @@
+//! The lines of the ledger, as they stand on disk.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::checksum::Digest;
+use crate::hour::Hour;
+use crate::name::EventFileName;
+use crate::receipt::{Checksum, Proof};
+use crate::secret::Secret;
+use crate::window::HourWindow;
+
+/// A file as it was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name in `extracted_data/`.
+    pub name: String,
+    /// Size and CRC64NVME of its bytes.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// How many events it holds.
+    pub lines: u64,
+    /// By what the same file is known again without reading it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<FileIdentity>,
+}
+
+/// A file's identity on its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// Its inode.
+    pub inode: u64,
+    /// When its bytes last changed, in nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+/// Whose hours they are: a short digest of the Export API's host and the API key. The same hour of another project, or asked with a wrong
+/// key or region, is another hour.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceId(String);
+
+impl SourceId {
+    /// The source that `api_key` opens at `host`. The key cannot be had back from it.
+    #[must_use]
+    pub fn new(host: &str, api_key: &Secret) -> Self {
+        let hash = Sha256::new().chain_update(host).chain_update([0]).chain_update(api_key.expose()).finalize();
+        Self(hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// As it stands in the ledger: twelve hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A line of `hours/DAY.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum HourRecord {
+    /// A run is about to ask for these hours.
+    Asked {
+        /// When.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// Of which project.
+        source: SourceId,
+    },
+    /// These files are whole and about to get their names.
+    Staging {
+        /// When.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// What they are.
+        files: Vec<FileRecord>,
+    },
+    /// These hours were got.
+    Fetched {
+        /// When the record was made.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// Of which project.
+        source: SourceId,
+        /// When the export was asked for.
+        requested_at: DateTime<Utc>,
+        /// Those of the hours that were not yet settled then.
+        unsettled: Vec<Hour>,
+        /// Those of the hours that have no file.
+        no_data: Vec<Hour>,
+        /// All files that came.
+        files: Vec<FileRecord>,
+    },
+    /// The window must be asked for in parts.
+    Split {
+        /// When.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// Which window.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// The HTTP status that said so.
+        status: u16,
+    },
+    /// These hours were not got.
+    Failed {
+        /// When.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// Of which project.
+        source: SourceId,
+        /// Why.
+        error: String,
+    },
+}
+
+impl HourRecord {
+    /// The window it is about; never more than a day of UTC in a sound record, for no request is.
+    pub(super) fn window(&self) -> Option<HourWindow> {
+        match self {
+            Self::Staging { .. } => None,
+            Self::Asked { window, .. }
+            | Self::Fetched { window, .. }
+            | Self::Split { window, .. }
+            | Self::Failed { window, .. } => Some(*window),
+        }
+    }
+}
+
+/// A line of `loads/DAY.jsonl`: S3 confirmed this file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadRecord {
+    /// When.
+    #[serde(rename = "at")]
+    pub time: DateTime<Utc>,
+    /// The file's name.
+    pub file: String,
+    /// Size and CRC64NVME of its bytes.
+    #[serde(flatten)]
+    pub digest: Digest,
+    /// The bucket.
+    pub bucket: String,
+    /// The object key.
+    pub key: String,
+    /// The S3 endpoint, where it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The checksum the object was stored with.
+    pub checksum: Checksum,
+    /// What the confirmation rests on.
+    pub proof: Proof,
+    /// What was unpacked under the name, where other bytes were loaded in its place because the operator accepted them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_place_of: Vec<Digest>,
+}
+
+/// Which file of the ledger a record belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Partition {
+    /// A day of UTC.
+    Day(NaiveDate),
+    /// Files whose names carry no hour.
+    Undated,
+}
+
+impl Partition {
+    /// The partition of a file by its name.
+    #[must_use]
+    pub fn of_file(name: &str) -> Self {
+        EventFileName::parse(name).map_or(Self::Undated, |name| Self::Day(name.date()))
+    }
+
+    pub(super) fn file_name(self) -> String {
+        match self {
+            Self::Day(day) => format!("{day}.jsonl"),
+            Self::Undated => "undated.jsonl".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+use chrono::{DateTime, Utc};
+
+use super::*;
+use crate::hour::Hour;
+use crate::receipt::{Algorithm, Checksum, Proof};
+use crate::secret::Secret;
+use crate::window::HourWindow;
+
+fn hour(text: &str) -> Hour {
+    Hour::parse(text).unwrap()
+}
+
+fn window(start: &str, end: &str) -> HourWindow {
+    HourWindow::new(hour(start), hour(end)).unwrap()
+}
+
+fn file(name: &str, bytes: u64) -> FileRecord {
+    let digest = Digest { bytes, ..Digest::default() };
+    FileRecord { name: name.into(), digest, lines: 1, identity: Some(FileIdentity { inode: 7, mtime: -1 }) }
+}
+
+fn source() -> SourceId {
+    SourceId::new("amplitude.com", &Secret::new("key".into()))
+}
+
+fn time() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+fn fetched(window: HourWindow, unsettled: Vec<Hour>, files: Vec<FileRecord>) -> HourRecord {
+    HourRecord::Fetched {
+        time: time(),
+        window,
+        source: source(),
+        requested_at: time(),
+        unsettled,
+        no_data: vec![],
+        files,
+    }
+}
+
+fn ledger() -> (tempfile::TempDir, Ledger, NaiveDate) {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::at(&dir.path().join(".amp"));
+    (dir, ledger, NaiveDate::from_ymd_opt(2025, 11, 6).unwrap())
+}
+
+fn names(files: &[FileRecord]) -> Vec<&str> {
+    files.iter().map(|file| file.name.as_str()).collect()
+}
+
+#[test]
+fn an_hour_is_what_its_last_record_says() {
+    let (_dir, ledger, day) = ledger();
+    let all = window("2025-11-06T00", "2025-11-06T03");
+    ledger.append(day, &HourRecord::Asked { time: time(), window: all, source: source() }).unwrap();
+    let files = vec![file("1_2025-11-06_0#0.json", 1), file("odd.json", 2)];
+    ledger.append(day, &fetched(window("2025-11-06T00", "2025-11-06T01"), vec![hour("2025-11-06T01")], files)).unwrap();
+    let failed = window("2025-11-06T02", "2025-11-06T02");
+    ledger
+        .append(day, &HourRecord::Failed { time: time(), window: failed, source: source(), error: "HTTP 500".into() })
+        .unwrap();
+
+    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let HourState::Fetched { settled: true, files } = index.state(hour("2025-11-06T00"), &source()) else { panic!() };
+    assert_eq!(names(files), ["1_2025-11-06_0#0.json", "odd.json"]);
+    let HourState::Fetched { settled: false, files } = index.state(hour("2025-11-06T01"), &source()) else { panic!() };
+    assert_eq!(names(files), ["odd.json"]);
+    assert_eq!(index.state(hour("2025-11-06T02"), &source()), HourState::Failed("HTTP 500"));
+    assert_eq!(index.state(hour("2025-11-06T03"), &source()), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T04"), &source()), HourState::NeverAsked);
+}
+
+#[test]
+fn an_hour_of_another_project_is_another_hour_and_its_key_is_not_told() {
+    let (dir, ledger, day) = ledger();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let other = SourceId::new("amplitude.com", &Secret::new("other key".into()));
+    assert_eq!(index.state(one.start(), &other), HourState::NeverAsked);
+    assert_eq!(index.states(one.start()).count(), 1);
+    assert!(!fs::read_to_string(dir.path().join(".amp/hours/2025-11-06.jsonl")).unwrap().contains("key\""));
+}
+
+#[test]
+fn a_publication_under_way_leaves_both_digests_valid_and_its_end_one() {
+    let (_dir, ledger, day) = ledger();
+    let (old, new) = (file("1_2025-11-06_0#0.json", 1), file("1_2025-11-06_0#0.json", 2));
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    let digests = || ledger.hours(Partition::Day(day)).unwrap().digests("1_2025-11-06_0#0.json").to_vec();
+    ledger.append(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
+    ledger.append(day, &HourRecord::Staging { time: time(), files: vec![new.clone()] }).unwrap();
+    assert_eq!(digests(), [old, new.clone()]);
+    ledger.append(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
+    assert_eq!(digests(), [new]);
+}
+
+#[test]
+fn a_file_of_another_day_is_found_by_its_name() {
+    let (_dir, ledger, day) = ledger();
+    let strays = vec![file("1_2025-11-05_23#0.json", 1), file("odd.json", 2)];
+    ledger.append(day, &HourRecord::Staging { time: time(), files: strays.clone() }).unwrap();
+    for stray in strays {
+        let index = ledger.hours(Partition::of_file(&stray.name)).unwrap();
+        assert_eq!(index.digests(&stray.name), [stray]);
+    }
+}
+
+#[test]
+fn a_torn_or_damaged_line_costs_itself_alone() {
+    let (dir, ledger, day) = ledger();
+    let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
+    let asked = |text| HourRecord::Asked { time: time(), window: window(text, text), source: source() };
+    ledger.append(day, &asked("2025-11-06T00")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"\xff\x00 not json\n\n{\"kind\":\"asked\",\"at\":\"2025-");
+    fs::write(&path, bytes).unwrap();
+    ledger.append(day, &asked("2025-11-06T01")).unwrap();
+    let index = ledger.hours(Partition::Day(day)).unwrap();
+    assert_eq!(index.damaged(), 2);
+    assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
+}
+
+#[test]
+fn a_line_about_more_than_a_day_is_damaged() {
+    let (_dir, ledger, day) = ledger();
+    let over_midnight = window("2025-11-06T23", "2025-11-07T00");
+    ledger.append(day, &HourRecord::Asked { time: time(), window: over_midnight, source: source() }).unwrap();
+    let index = ledger.hours(Partition::Day(day)).unwrap();
+    assert_eq!((index.damaged(), index.hours.len()), (1, 0));
+}
+
+#[test]
+fn a_line_about_ages_is_damaged_and_costs_no_memory() {
+    let (_dir, ledger, day) = ledger();
+    let ages = window("0001-01-01T00", "9999-12-31T23");
+    ledger.append(day, &HourRecord::Asked { time: time(), window: ages, source: source() }).unwrap();
+    let index = ledger.hours(Partition::Day(day)).unwrap();
+    assert_eq!((index.damaged(), index.hours.len()), (1, 0));
+}
+
+#[test]
+fn a_window_that_leaves_its_day_is_damage() {
+    let (dir, ledger, day) = ledger();
+    let path = dir.path().join(".amp/hours/2025-11-06.jsonl");
+    ledger.append(day, &fetched(window("2025-11-06T00", "2025-11-06T03"), vec![], vec![file("odd.json", 1)])).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    for (whole, flipped) in [("\"end\":\"2", "\"end\":\"9"), ("\"start\":\"2", "\"start\":\"0")] {
+        fs::write(&path, text.replacen(whole, flipped, 1)).unwrap();
+        let index = ledger.hours(Partition::Day(day)).unwrap();
+        assert_eq!(index.damaged(), 1);
+        assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
+    }
+}
+
+#[test]
+fn days_are_those_with_hours_and_a_mark_moves_with_every_line() {
+    let (dir, ledger, day) = ledger();
+    assert_eq!(ledger.days().unwrap(), []);
+    let nothing = ledger.positions(Partition::Day(day)).unwrap();
+    assert_eq!(nothing, LedgerPositions { hours: None, loads: None });
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+    ledger.append(day, &HourRecord::Staging { time: time(), files: vec![file("odd.json", 2)] }).unwrap();
+    fs::write(dir.path().join(".amp/hours/notes.txt"), "x").unwrap();
+    assert_eq!(ledger.days().unwrap(), [day], "what is undated or foreign is no day");
+    let before = ledger.positions(Partition::Day(day)).unwrap();
+    assert!(before.hours.is_some() && before.loads.is_none());
+    ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
+    assert_ne!(ledger.positions(Partition::Day(day)).unwrap(), before);
+}
+
+#[test]
+fn loads_are_found_by_file_and_by_object() {
+    let (_dir, ledger, day) = ledger();
+    let load = |file: &str, bytes, seconds| LoadRecord {
+        time: time() + chrono::TimeDelta::seconds(seconds),
+        file: file.into(),
+        digest: Digest { bytes, ..Digest::default() },
+        bucket: "lake".into(),
+        key: file.into(),
+        endpoint: None,
+        checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".into() },
+        proof: Proof::Checksum,
+        in_place_of: vec![Digest { bytes: bytes + 100, ..Digest::default() }],
+    };
+    ledger.append_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();
+    ledger.append_loads(&[load("1_2025-11-06_0#0.json", 2, 2)]).unwrap();
+    let loaded = ledger.loaded_digests(Partition::Day(day)).unwrap();
+    assert!(loaded.contains(&("1_2025-11-06_0#0.json".into(), Digest { bytes: 2, ..Digest::default() })));
+    assert!(!loaded.contains(&("odd.json".into(), Digest { bytes: 5, ..Digest::default() })));
+    let replaced = ("1_2025-11-06_0#0.json".into(), Digest { bytes: 102, ..Digest::default() });
+    assert!(loaded.contains(&replaced), "the operator accepted other bytes in its place");
+    let (all, damaged) = ledger.latest_loads(|_| true).unwrap();
+    assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
+    assert_eq!(ledger.latest_loads(|record| record.time > time() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);
+}
