@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use zip::CompressionMethod;
 use zip::read::ZipFile;
 
+use super::buffers::{OUTPUT_BYTES, fill};
 use super::error::{ArchiveError, EntryProblem};
-use super::positioned::{ExportArchive, Positioned};
-use super::{Format, Shared, inflate};
+use super::export::ExportArchive;
+use super::positioned::Positioned;
+use super::unpacking::{Format, Shared};
 use crate::disk::DiskContext;
 use crate::name::{EntryKind, EntryName};
 
@@ -171,9 +173,9 @@ fn open_nested(entry: &ZipEntry, shared: &Shared<'_>) -> Result<ExportArchive, A
     let mut file = shared.how.staging.anonymous()?;
     let failed = |error| entry.event.failed(error);
     entry.open(|mut zipped| {
-        let mut buffer = vec![0; inflate::OUTPUT_BYTES];
+        let mut buffer = vec![0; OUTPUT_BYTES];
         loop {
-            let filled = inflate::fill(&mut zipped, &mut buffer).map_err(failed)?;
+            let filled = fill(&mut zipped, &mut buffer).map_err(failed)?;
             if filled == 0 {
                 return Ok(());
             }

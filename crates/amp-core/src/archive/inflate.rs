@@ -4,16 +4,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::buffers::{INPUT_BYTES, OUTPUT_BYTES, fill};
 use super::entries::EventEntry;
 use super::error::ArchiveError;
-use super::{Format, Shared};
+use super::unpacking::{Format, Shared};
 use crate::checksum::{Digester, LineCounter};
 use crate::progress::Transfer;
 use crate::stage::{PartialFile, SealedFile};
-
-/// Smaller buffers cost up to twice the time; bigger ones gain nothing.
-pub(super) const INPUT_BYTES: usize = 64 * 1024;
-pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Unpacks entries one after the other with one set of buffers.
 pub(super) struct Inflater<'a> {
@@ -77,20 +74,6 @@ impl<'a> Inflater<'a> {
             write(bytes).map_err(|error| event.failed(error))?;
         }
     }
-}
-
-/// Fills `buffer` as far as the reader has bytes: fewer, larger writes.
-pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A gzip stream of any number of members (RFC 1952, 2.2). One of no bytes at all, which exports have for empty parts, is none.

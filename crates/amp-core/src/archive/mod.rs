@@ -2,60 +2,33 @@
 //!
 //! All or nothing: [`unpack`] gives every file of the archive, whole and checked, or an error and no file at all.
 
+mod buffers;
 mod central;
 mod entries;
 mod error;
+mod export;
 mod headers;
 mod inflate;
+mod limits;
 mod positioned;
 mod streaming;
+mod unpacking;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use entries::{Contents, ZipEntry};
 pub use error::{ArchiveError, EntryProblem, Limit};
+pub use export::ExportArchive;
 use inflate::{Counted, Inflater};
-pub use positioned::ExportArchive;
+pub use limits::Limits;
+use limits::Volume;
 pub use streaming::StreamingUnpacker;
+use unpacking::Shared;
+pub use unpacking::{Format, Unpacking};
 
-use crate::progress::Transfer;
-use crate::stage::{SealedFile, Staging};
-
-/// In which form events are staged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Unpacked newline-JSON.
-    Json,
-    /// The entry's own gzip bytes, verified.
-    JsonGz,
-}
-
-/// Bounds on what an archive may unpack to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes that may be written to disk.
-    pub max_unpacked: u64,
-    /// How many times the archive's size may come out of it.
-    pub max_ratio: u64,
-}
-
-/// How to unpack an archive.
-pub struct Unpacking<'a> {
-    /// Where the files will be staged.
-    pub staging: &'a Staging,
-    /// In which form.
-    pub format: Format,
-    /// What the archive may unpack to at most.
-    pub limits: Limits,
-    /// How many entries are unpacked at the same time; at least one.
-    pub threads: usize,
-    /// Told of the archive's bytes as they are read, and of its entries.
-    pub transfer: &'a dyn Transfer,
-    /// Set from outside to stop.
-    pub cancelled: &'a AtomicBool,
-}
+use crate::stage::SealedFile;
 
 /// What came out of an archive.
 #[derive(Debug, Default)]
@@ -64,87 +37,6 @@ pub struct Unpacked {
     pub files: Vec<SealedFile>,
     /// Paths of entries that are neither events nor archives, which were passed over.
     pub skipped: Vec<String>,
-}
-
-/// What all threads of one unpacking share.
-struct Shared<'a> {
-    how: &'a Unpacking<'a>,
-    /// So far, for an archive that is still arriving.
-    archive_bytes: &'a AtomicU64,
-    volume: &'a Volume,
-    /// What others have of the same archive.
-    other_volumes: Vec<&'a Volume>,
-    failed: AtomicBool,
-}
-
-/// How much came out of an archive so far.
-#[derive(Debug, Default)]
-struct Volume {
-    inflated: AtomicU64,
-    written: AtomicU64,
-}
-
-impl Volume {
-    fn add(&self, inflated: u64, written: u64) {
-        self.inflated.fetch_add(inflated, Ordering::Relaxed);
-        self.written.fetch_add(written, Ordering::Relaxed);
-    }
-
-    fn subtract(&self, inflated: u64, written: u64) {
-        self.inflated.fetch_sub(inflated, Ordering::Relaxed);
-        self.written.fetch_sub(written, Ordering::Relaxed);
-    }
-
-    /// Starts anew and tells what was inflated and written by then.
-    fn take(&self) -> (u64, u64) {
-        (self.inflated.swap(0, Ordering::Relaxed), self.written.swap(0, Ordering::Relaxed))
-    }
-}
-
-impl<'a> Shared<'a> {
-    fn new(
-        how: &'a Unpacking<'a>,
-        archive_bytes: &'a AtomicU64,
-        volume: &'a Volume,
-        other_volumes: impl IntoIterator<Item = &'a Volume>,
-    ) -> Self {
-        Self {
-            how,
-            archive_bytes,
-            volume,
-            other_volumes: other_volumes.into_iter().collect(),
-            failed: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether what is still done would be in vain.
-    fn is_ending(&self) -> bool {
-        self.how.cancelled.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Counts bytes that came out of an entry and stops at the limits, at a cancellation and when another thread failed.
-    fn account(&self, inflated: u64, written: u64) -> Result<(), ArchiveError> {
-        if self.is_ending() {
-            return Err(ArchiveError::Cancelled);
-        }
-        let Limits { max_unpacked, max_ratio } = self.how.limits;
-        self.volume.add(inflated, written);
-        let all = |count: fn(&Volume) -> &AtomicU64| {
-            self.other_volumes
-                .iter()
-                .chain([&self.volume])
-                .map(|volume| count(volume).load(Ordering::Relaxed))
-                .sum::<u64>()
-        };
-        let archive_bytes = self.archive_bytes.load(Ordering::Relaxed);
-        if all(|volume| &volume.inflated) > archive_bytes.saturating_mul(max_ratio) {
-            return Err(ArchiveError::TooMuch(Limit::Ratio { max_ratio, archive_bytes }));
-        }
-        if all(|volume| &volume.written) > max_unpacked {
-            return Err(ArchiveError::TooMuch(Limit::Unpacked { max_unpacked }));
-        }
-        Ok(())
-    }
 }
 
 /// Unpacks every event file of the archive, checks all CRCs and lengths, and leaves the files whole and on disk. What `streaming` has of it

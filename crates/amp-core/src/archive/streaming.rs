@@ -16,10 +16,13 @@ use std::time::Duration;
 use flate2::CrcReader;
 use flate2::bufread::DeflateDecoder;
 
+use super::buffers::INPUT_BYTES;
 use super::entries::{DEFLATED, EntryFingerprint, EventEntry, STORED, ZipEntry};
+use super::error::ArchiveError;
 use super::headers::LocalHeader;
-use super::inflate::{INPUT_BYTES, Inflater};
-use super::{ArchiveError, Format, Limits, Shared, Unpacking, Volume};
+use super::inflate::Inflater;
+use super::limits::{Limits, Volume};
+use super::unpacking::{Format, Shared, Unpacking};
 use crate::name::{EntryKind, EntryName};
 use crate::progress::NoProgress;
 use crate::stage::{SealedFile, Staging};
