@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use amp_core::retry::RetryPolicy;
-use amp_core::settings::{Resolver, Setting, parse_duration, parse_number};
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::settings::{Resolver, Setting, parse_duration, parse_number};
 
 /// The end of each `-h`.
 pub const MORE_HELP: &str = "--help has all flags, examples and the exit codes.";

@@ -2,38 +2,22 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
 
-use amp_core::progress::Progress;
-use amp_core::runlog::RunLog;
-use amp_core::settings::{DotEnv, DotEnvError, Resolver, SettingsError};
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use indicatif::MultiProgress;
 
 use crate::args::{Common, CommonArgs, METRICS_FILE};
-use crate::output::{Document, Exit, print};
+use crate::document::{Document, print, write_metrics};
+use crate::outcome::Exit;
+use crate::program::Program;
+use crate::run_log::RunLog;
+use crate::session::Session;
+use crate::settings::{DotEnv, Resolver, SettingsError, export_aws};
 use crate::start::Start;
 use crate::stop::Stop;
 use crate::{logging, progress, shell};
-
-/// Which program this is.
-#[derive(Debug, Clone, Copy)]
-pub struct Program {
-    /// Its name.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// What its log files begin with.
-    pub log_prefix: &'static str,
-    /// A flag that makes a run another job, and what the metrics of that job begin with; those of others begin with the program's name.
-    pub other_job: Option<(&'static str, &'static str)>,
-    /// Flags with which it only looks: nothing is changed, and no metrics are left.
-    pub looks: &'static [&'static str],
-}
 
 /// What a program made of its arguments.
 pub struct Resolved<S> {
@@ -41,33 +25,6 @@ pub struct Resolved<S> {
     pub settings: S,
     /// What distinguishes this run's log besides its time; may be empty. `None`: a run that only looks and writes no log.
     pub log_subject: Option<String>,
-}
-
-/// What a run is given besides its settings.
-pub struct Session {
-    /// Settings that both programs have.
-    pub common: Common,
-    /// Tells when to stop.
-    pub stop: Stop,
-    /// Shows how far transfers are.
-    pub progress: Arc<dyn Progress>,
-    /// The wall clock at the start.
-    pub started: DateTime<Utc>,
-    clock: Instant,
-}
-
-impl Session {
-    /// A session without terminal, log and signals, for tests.
-    #[must_use]
-    pub fn detached(common: Common, progress: Arc<dyn Progress>, started: DateTime<Utc>) -> Self {
-        Self { common, stop: Stop::default(), progress, started, clock: Instant::now() }
-    }
-
-    /// Seconds since the start.
-    #[must_use]
-    pub fn seconds(&self) -> f64 {
-        (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
-    }
 }
 
 /// Runs a program: reads arguments and settings, sets up log, progress and signals, calls `run`, prints its result, leaves its metrics and
@@ -101,7 +58,7 @@ where
     };
     let unusable = |problems: &[String], report| start.unusable::<D>(problems, common_args.output, report);
 
-    let dotenv = match read_dotenv(common_args.env_file.as_deref()) {
+    let dotenv = match DotEnv::named_or_nearest(common_args.env_file.as_deref()) {
         Ok(dotenv) => dotenv,
         Err(error) => return unusable(&[error.to_string()], report(None)),
     };
@@ -155,58 +112,10 @@ where
         tracing::error!("cannot write the result to stdout: {error}");
         code = code.max(Exit::Incomplete.code(interrupted));
     }
-    if let Some(Err(error)) = report.map(|report| report.write(&document, code)) {
+    if let Some(Err(error)) = report.map(|report| write_metrics(&report, &document, code)) {
         tracing::warn!("{error}");
     }
     tracing::info!("exit code {code}");
     drop(guard);
     ExitCode::from(code)
-}
-
-/// The settings of the `.env` that was named, or else of the nearest one.
-pub(crate) fn read_dotenv(named: Option<&Path>) -> Result<Option<DotEnv>, DotEnvError> {
-    match named {
-        Some(path) => DotEnv::read(path).map(Some),
-        // Without a working directory there is no `.env` to look for.
-        None => std::env::current_dir().ok().map_or(Ok(None), |dir| DotEnv::find(&dir)),
-    }
-}
-
-/// Puts the AWS names of `.env` that the environment lacks into it, where the AWS SDK's own chain looks for them. Before any thread is started.
-fn export_aws(dotenv: &DotEnv, environment: &HashMap<String, String>) {
-    let unset = |name: &str| environment.get(name).is_none_or(String::is_empty);
-    let mut lines = String::new();
-    for (name, value) in dotenv.matching(|name| name.starts_with("AWS_") && unset(name)) {
-        lines.push_str(&format!("{name}=\"{}\"\n", escaped(value)));
-    }
-    dotenvy::from_read_override(lines.as_bytes()).ok();
-}
-
-/// A value as it stands between double quotes in a `.env`.
-fn escaped(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '\n' => escaped.push_str("\\n"),
-            '"' | '\\' | '$' => escaped.extend(['\\', c]),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_value_survives_the_way_into_the_environment() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(".env");
-        let value = "a $b \"c\" \\ 'd' #e";
-        std::fs::write(&path, format!("AWS_TEST_VALUE=\"{}\"\nAWS_TEST_EMPTY=''\n", escaped(value))).unwrap();
-        export_aws(&DotEnv::read(&path).unwrap(), &HashMap::new());
-        assert_eq!(std::env::var("AWS_TEST_VALUE").as_deref(), Ok(value));
-        assert!(std::env::var("AWS_TEST_EMPTY").is_err());
-    }
 }

@@ -1,17 +1,27 @@
 //! The front that both programs share: from the command line to the exit code, with everything between that is not their own job.
 
 mod args;
+mod document;
+mod human;
 mod launch;
 mod logging;
 mod metrics;
-mod output;
+mod outcome;
+mod program;
 mod progress;
+mod run_log;
+mod session;
+pub mod settings;
 mod shell;
 mod start;
 mod stop;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
-pub use launch::{Program, Resolved, Session, launch};
+pub use document::Document;
+pub use human::human_bytes;
+pub use launch::{Resolved, launch};
 pub use metrics::Page;
-pub use output::{Document, Exit, Outcome, human_bytes};
+pub use outcome::{Exit, Outcome};
+pub use program::Program;
+pub use session::Session;
 pub use stop::Stop;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use amp_core::runlog::RunLog;
 use indicatif::MultiProgress;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -17,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt as layers};
 
 use crate::args::{Common, CommonArgs, LogFormat};
+use crate::run_log::RunLog;
 
 /// Only our own crates speak: what libraries log may hold headers.
 fn ours(level: LevelFilter) -> Targets {

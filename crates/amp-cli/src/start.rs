@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use amp_core::settings::Resolver;
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 
 use crate::args::{METRICS_FILE, OutputFormat};
-use crate::launch::{Program, read_dotenv};
+use crate::document::{Document, print, write_metrics};
 use crate::metrics::Report;
-use crate::output::{Document, Exit, print};
+use crate::outcome::Exit;
+use crate::program::Program;
+use crate::settings::{DotEnv, Resolver};
 
 /// The beginning of a run.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Start {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             return ExitCode::SUCCESS;
         }
-        let dotenv = read_dotenv(self.value("--env-file").map(Path::new)).ok().flatten();
+        let dotenv = DotEnv::named_or_nearest(self.value("--env-file").map(Path::new)).ok().flatten();
         let given = Resolver::new(environment, dotenv).text(&METRICS_FILE, self.value("--metrics-file"));
         let report = self.report(given);
         let text = error.to_string();
@@ -89,7 +90,7 @@ impl Start {
             print(&document, output).ok();
         }
         let code = Exit::Unusable.code(0);
-        if let Some(Err(error)) = report.map(|report| report.write(&document, code)) {
+        if let Some(Err(error)) = report.map(|report| write_metrics(&report, &document, code)) {
             self.complain("warning", &error);
         }
         ExitCode::from(code)

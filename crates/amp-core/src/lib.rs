@@ -1,6 +1,6 @@
 //! What `amp-extract` and `amp-load` share.
 //!
-//! The library knows no network, no terminal, no clock and no environment: the time, randomness, settings and
+//! The library knows no network, no terminal, no clock and no environment: the time, randomness and
 //! the way to show progress are passed in. The two programs meet only in the directory that [`stage`] describes.
 
 pub mod archive;
@@ -14,8 +14,6 @@ pub mod name;
 pub mod progress;
 pub mod receipt;
 pub mod retry;
-pub mod runlog;
 pub mod secret;
-pub mod settings;
 pub mod stage;
 pub mod window;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use amp_cli::settings::is_loopback;
 use amp_core::retry::Verdict;
 use amp_core::secret::{Secret, scrub};
-use amp_core::settings::is_loopback;
 use amp_core::window::HourWindow;
 use anyhow::Context;
 use reqwest::header::{HeaderMap, RETRY_AFTER};

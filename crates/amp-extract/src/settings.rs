@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use amp_cli::Resolved;
+use amp_cli::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use amp_core::archive::Format;
 use amp_core::hour::Hour;
 use amp_core::ledger::SourceId;
 use amp_core::secret::Secret;
-use amp_core::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use amp_core::window::{HourWindow, ResolvedWindow, Shard, WindowError, WindowSpec};
 use chrono::{DateTime, Utc};
 use url::Url;

@@ -3,8 +3,8 @@
 mod storage;
 
 use amp_cli::Resolved;
+use amp_cli::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use amp_core::receipt::Algorithm;
-use amp_core::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
 use chrono::{DateTime, Utc};
 
 use crate::args::Args;
@@ -183,7 +183,7 @@ fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use amp_core::settings::SettingsError;
+    use amp_cli::settings::SettingsError;
     use clap::Parser;
 
     fn resolve(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::output::{Document, Outcome};
+use crate::outcome::Outcome;
 pub use page::Page;
 
 /// A run and the file that its metrics go to.
@@ -24,18 +24,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Puts the metrics of the run, which ends now with `code`, in place of those of the run before.
+    /// Puts the metrics of the run, which ends now with `outcome` and `code`, in place of those of the run before; `measure` adds what it
+    /// counted.
     ///
     /// # Errors
     /// A message, when the file cannot be read or replaced.
-    pub(crate) fn write<D: Document>(&self, document: &D, code: u8) -> Result<(), String> {
+    pub(crate) fn write(&self, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> Result<(), String> {
         let path = file::resolve(&self.given, &self.job);
-        self.replace(&path, document, code).map_err(|error| {
+        self.replace(&path, outcome, code, measure).map_err(|error| {
             format!("cannot write the metrics to {}: {error}; they still tell of an earlier run", path.display())
         })
     }
 
-    fn replace<D: Document>(&self, path: &Path, document: &D, code: u8) -> std::io::Result<()> {
+    fn replace(&self, path: &Path, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> std::io::Result<()> {
         let target = file::Target::lock(path)?;
         let former = page::Former::parse(&target.read()?);
         let seconds = self.clock.elapsed().as_secs_f64();
@@ -46,13 +47,13 @@ impl Report {
         page.gauge("last_run_end_timestamp_seconds", "When the last run ended.", ended);
         page.gauge("last_run_duration_seconds", "How long the last run took.", (seconds * 1000.0).round() / 1000.0);
         page.gauge("last_run_exit_code", "Exit code of the last run.", code.into());
-        let outcomes = Outcome::ALL.map(|outcome| (outcome.name(), f64::from(outcome == document.outcome())));
+        let outcomes = Outcome::ALL.map(|any| (any.name(), f64::from(any == outcome)));
         page.labelled("last_run_outcome", "1 for how the last run ended, 0 for the others.", "outcome", &outcomes);
         let success = "last_success_timestamp_seconds";
         if let Some(last) = if code == 0 { Some(ended) } else { former.value(&page.name(success)) } {
             page.gauge(success, "When the last run with exit code 0 ended.", last);
         }
-        document.measure(&mut page);
+        measure(&mut page);
         target.replace(former.without(&self.job).join(&page).as_bytes())
     }
 }
@@ -64,29 +65,7 @@ fn seconds_of(time: DateTime<Utc>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Exit;
-    use serde::Serialize;
-    use std::io::{self, Write};
     use std::thread;
-
-    #[derive(Serialize)]
-    struct Nothing;
-
-    impl Document for Nothing {
-        fn unusable(_: &[String]) -> Self {
-            Self
-        }
-        fn exit(&self) -> Exit {
-            Exit::Done
-        }
-        fn outcome(&self) -> Outcome {
-            Outcome::Empty
-        }
-        fn measure(&self, _: &mut Page) {}
-        fn write_text(&self, _: &mut dyn Write) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn report(job: &str, given: &Path) -> Report {
         Report { job: job.into(), version: "1", started: Utc::now(), clock: Instant::now(), given: given.into() }
@@ -99,7 +78,7 @@ mod tests {
         let jobs: Vec<_> = (0..8).map(|number| format!("amp_job{number}")).collect();
         thread::scope(|scope| {
             for job in &jobs {
-                scope.spawn(|| (0..5).for_each(|_| report(job, &path).write(&Nothing, 0).unwrap()));
+                scope.spawn(|| (0..5).for_each(|_| report(job, &path).write(Outcome::Empty, 0, |_| {}).unwrap()));
             }
         });
         let former = page::Former::parse(&std::fs::read_to_string(&path).unwrap());
@@ -116,11 +95,11 @@ mod tests {
         let old = "amp_load_last_success_timestamp_seconds 1.5\n";
         std::fs::write(&path, format!("# HELP amp_load_last_success_timestamp_seconds Old.\n{old}")).unwrap();
         for code in [75, 1, 2, 143] {
-            report("amp_load", &path).write(&Nothing, code).unwrap();
+            report("amp_load", &path).write(Outcome::Empty, code, |_| {}).unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(old) && text.contains(&format!("_exit_code {code}\n")), "{text}");
         }
-        report("amp_load", &path).write(&Nothing, 0).unwrap();
+        report("amp_load", &path).write(Outcome::Empty, 0, |_| {}).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains(old));
     }
 }

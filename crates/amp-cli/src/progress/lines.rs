@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use amp_core::progress::{Progress, Transfer};
 
 use super::progress_line::{harmless, human_time};
-use crate::output::human_bytes;
+use crate::human::human_bytes;
 
 /// Tells at intervals how far each transfer is, whether or not it moves: in the log, and on stderr when asked to.
 pub(super) struct Lines {

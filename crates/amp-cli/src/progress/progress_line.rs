@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use console::{measure_text_width, truncate_str};
 
-use crate::output::human_bytes;
+use crate::human::human_bytes;
 
 /// A label is not made shorter than this before other things give way.
 const LEAST_LABEL: usize = 20;

@@ -10,7 +10,6 @@ mod name;
 mod peer;
 mod replay;
 mod script;
-mod text;
 
 use replay::replay;
 
@@ -37,9 +36,4 @@ fn no_bytes_in_the_ledger_make_its_reader_panic_or_its_next_line_unreadable() {
 #[test]
 fn every_whole_line_of_a_damaged_ledger_counts() {
     replay("ledger_built", 4, ledger::built);
-}
-
-#[test]
-fn no_text_makes_windows_sizes_or_settings_leave_their_bounds() {
-    replay("text", 20, text::any_text);
 }

@@ -1,6 +1,6 @@
 //! How objects are to be stored.
 
-use amp_core::settings::{Resolver, Setting};
+use amp_cli::settings::{Resolver, Setting};
 
 use super::flag;
 use crate::args::Args;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use amp_cli::settings::{is_loopback, parse_endpoint};
 use amp_core::secret::Secret;
-use amp_core::settings::{is_loopback, parse_endpoint};
 use aws_config::BehaviorVersion;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;

@@ -3,13 +3,13 @@
 use std::fs;
 
 use amp_core::hour::{Hour, parse_date};
-use amp_core::settings::{
-    DotEnv, DotEnvError, is_loopback, parse_bool, parse_bytes, parse_duration, parse_endpoint, parse_number,
-};
 use amp_core::window::{HourWindow, Shard, WindowSpec};
 use chrono::{DateTime, Utc};
 
 use super::script::{Script, scratch};
+use super::settings::{
+    DotEnv, DotEnvError, is_loopback, parse_bool, parse_bytes, parse_duration, parse_endpoint, parse_number,
+};
 
 /// Longer windows are not walked hour by hour.
 const MOST_HOURS: u64 = 2000;

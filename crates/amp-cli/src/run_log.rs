@@ -12,13 +12,13 @@ const TIME_LEN: usize = 19;
 
 /// The log of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunLog {
+pub(crate) struct RunLog {
     /// What all logs of the program begin with, such as `log_s3_load_`.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// What distinguishes this run besides its time, such as `20251106T00_20251106T23_`; may be empty.
-    pub subject: String,
+    pub(crate) subject: String,
     /// When the run began.
-    pub started: DateTime<Utc>,
+    pub(crate) started: DateTime<Utc>,
 }
 
 impl RunLog {
@@ -27,7 +27,7 @@ impl RunLog {
     ///
     /// # Errors
     /// When the directory or the file cannot be made.
-    pub fn create(&self, dir: &Path) -> io::Result<(File, PathBuf)> {
+    pub(crate) fn create(&self, dir: &Path) -> io::Result<(File, PathBuf)> {
         fs::create_dir_all(dir)?;
         let stem = format!("{}{}{}", self.prefix, self.subject, self.started.format("%Y-%m-%d_%H-%M-%S"));
         for number in 1..100 {
@@ -47,7 +47,7 @@ impl RunLog {
     ///
     /// # Errors
     /// When the directory cannot be read or a log cannot be deleted.
-    pub fn prune(&self, dir: &Path, keep: usize) -> io::Result<()> {
+    pub(crate) fn prune(&self, dir: &Path, keep: usize) -> io::Result<()> {
         let mut logs = Vec::new();
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name().into_string().unwrap_or_default();

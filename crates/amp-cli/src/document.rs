@@ -1,0 +1,53 @@
+//! The result of a run, on stdout and in its metrics.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::args::OutputFormat;
+use crate::metrics::{Page, Report};
+use crate::outcome::{Exit, Outcome};
+
+/// What a run says at its end.
+pub trait Document: Serialize {
+    /// The result of a run that could not begin, for these reasons.
+    fn unusable(problems: &[String]) -> Self;
+
+    /// What the exit code is to say.
+    fn exit(&self) -> Exit;
+
+    /// How the run ended.
+    fn outcome(&self) -> Outcome;
+
+    /// Adds what the run counted to its metrics.
+    fn measure(&self, page: &mut Page);
+
+    /// Writes the result for people.
+    ///
+    /// # Errors
+    /// When `out` takes no more.
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Writes the result to stdout. A reader that went away (`| head`) is no error.
+pub(crate) fn print<D: Document>(document: &D, format: OutputFormat) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = match format {
+        OutputFormat::Json => {
+            serde_json::to_writer(&mut out, document).map_err(io::Error::from).and_then(|()| writeln!(out))
+        }
+        OutputFormat::Text => document.write_text(&mut out),
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Leaves the metrics of a run that ends now with `code`.
+///
+/// # Errors
+/// A message, when the file cannot be read or replaced.
+pub(crate) fn write_metrics<D: Document>(report: &Report, document: &D, code: u8) -> Result<(), String> {
+    report.write(document.outcome(), code, |page| document.measure(page))
+}
