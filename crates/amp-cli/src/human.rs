@@ -1,7 +1,6 @@
 //! Figures as people read them.
 
 /// Bytes as people read them: `1.5 MiB`.
-#[must_use]
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

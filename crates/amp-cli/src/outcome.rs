@@ -23,7 +23,6 @@ impl Outcome {
     pub const ALL: [Self; 5] = [Self::Complete, Self::Partial, Self::Empty, Self::Failed, Self::Interrupted];
 
     /// Its name in results and metrics.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -54,7 +53,6 @@ pub enum Exit {
 
 impl Exit {
     /// The process's exit code; `interrupted` is the one for a stopped run.
-    #[must_use]
     pub fn code(self, interrupted: u8) -> u8 {
         match self {
             Self::Done => 0,

@@ -24,13 +24,11 @@ pub struct Session {
 
 impl Session {
     /// A session without terminal, log and signals, for tests.
-    #[must_use]
     pub fn detached(common: Common, progress: Arc<dyn Progress>, started: DateTime<Utc>) -> Self {
         Self { common, stop: Stop::default(), progress, started, clock: Instant::now() }
     }
 
     /// Seconds since the start.
-    #[must_use]
     pub fn seconds(&self) -> f64 {
         (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
     }

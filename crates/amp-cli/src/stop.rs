@@ -55,13 +55,11 @@ impl Stop {
     }
 
     /// Whether the run is to stop.
-    #[must_use]
     pub fn is_requested(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 
     /// The same for threads that cannot wait for a future.
-    #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
     }
@@ -76,7 +74,6 @@ impl Stop {
     }
 
     /// The exit code of a run that was stopped: 128 and the signal's number.
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.signal.load(Ordering::Relaxed) {
             0 => 128 + SIGINT,

@@ -65,7 +65,6 @@ impl Digester {
     }
 
     /// The digest of all bytes taken in so far.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         Digest { bytes: self.0.get_amount(), crc64nvme: Crc64(self.0.finalize()) }
     }
@@ -88,7 +87,6 @@ impl LineCounter {
     }
 
     /// How many lines so far.
-    #[must_use]
     pub fn lines(&self) -> u64 {
         self.newlines + u64::from(self.open)
     }

@@ -24,43 +24,36 @@ const SECONDS: i64 = 3600;
 
 impl Hour {
     /// The hour in which `time` lies.
-    #[must_use]
     pub fn containing(time: DateTime<Utc>) -> Self {
         Self(time.timestamp().div_euclid(SECONDS))
     }
 
     /// Hour `hour` (0–23) of `date`; `None` outside that range.
-    #[must_use]
     pub fn of_date(date: NaiveDate, hour: u32) -> Option<Self> {
         Some(Self::containing(date.and_hms_opt(hour, 0, 0)?.and_utc()))
     }
 
     /// The first hour of `date`.
-    #[must_use]
     pub fn first_of(date: NaiveDate) -> Self {
         Self::containing(date.and_time(chrono::NaiveTime::MIN).and_utc())
     }
 
     /// The last hour of `date`.
-    #[must_use]
     pub fn last_of(date: NaiveDate) -> Self {
         Self::first_of(date).plus(23)
     }
 
     /// The moment at which the hour begins.
-    #[must_use]
     pub fn start(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0.saturating_mul(SECONDS), 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// The UTC day the hour belongs to.
-    #[must_use]
     pub fn date(self) -> NaiveDate {
         self.start().date_naive()
     }
 
     /// The hour of its day, 0–23.
-    #[must_use]
     pub fn of_day(self) -> u32 {
         self.start().hour()
     }
@@ -72,25 +65,21 @@ impl Hour {
     }
 
     /// Hours from `earlier` to this one.
-    #[must_use]
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// The moment from which Amplitude offers the hour whole.
-    #[must_use]
     pub fn settled_at(self) -> DateTime<Utc> {
         self.plus(1).start() + SETTLING
     }
 
     /// The last hour that is settled at `now`.
-    #[must_use]
     pub fn last_settled(now: DateTime<Utc>) -> Self {
         Self::containing(now - SETTLING).plus(-1)
     }
 
     /// The hour as the Export API's `start` and `end` want it: `20251106T05`.
-    #[must_use]
     pub fn compact(self) -> String {
         self.start().format("%Y%m%dT%H").to_string()
     }
@@ -131,7 +120,6 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, NotAnHour> {
 }
 
 /// The UTC day before the one of `now`.
-#[must_use]
 pub fn yesterday(now: DateTime<Utc>) -> NaiveDate {
     now.date_naive().checked_sub_days(Days::new(1)).unwrap_or(NaiveDate::MIN)
 }

@@ -60,13 +60,11 @@ impl EntryName {
     }
 
     /// The name.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// What the entry is, by its suffix.
-    #[must_use]
     pub fn kind(&self) -> EntryKind {
         if self.0.ends_with(".json.gz") {
             EntryKind::JsonGz
@@ -108,7 +106,6 @@ pub struct EventFileName<'a> {
 
 impl<'a> EventFileName<'a> {
     /// Reads a file's name; `None` when it is not of that form.
-    #[must_use]
     pub fn parse(name: &'a str) -> Option<Self> {
         let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let (stem, ext) = name.split_once('.')?;
@@ -125,7 +122,6 @@ impl<'a> EventFileName<'a> {
     }
 
     /// The UTC day of the file's hour.
-    #[must_use]
     pub fn date(&self) -> NaiveDate {
         self.hour.date()
     }

@@ -150,19 +150,16 @@ impl Receipt {
     }
 
     /// Size and CRC64NVME of the bytes that S3 holds.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
     /// The checksum the object was stored with.
-    #[must_use]
     pub fn checksum(&self) -> &Checksum {
         &self.checksum
     }
 
     /// What the proof rests on.
-    #[must_use]
     pub fn proof(&self) -> Proof {
         self.proof
     }

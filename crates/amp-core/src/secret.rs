@@ -10,13 +10,11 @@ pub struct Secret(String);
 
 impl Secret {
     /// Takes the value in.
-    #[must_use]
     pub fn new(value: String) -> Self {
         Self(value)
     }
 
     /// The value itself, for the one place that sends it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

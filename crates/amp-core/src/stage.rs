@@ -48,19 +48,16 @@ impl Staging {
     }
 
     /// The directory `root` as it stands, for looking only: nothing is made.
-    #[must_use]
     pub fn existing(root: &Path) -> Self {
         Self { root: root.to_owned(), next_partial: AtomicU64::new(0) }
     }
 
     /// The directory itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// The directory of the programs' own state.
-    #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.root.join(STATE_DIR)
     }
@@ -132,7 +129,6 @@ impl Staging {
     }
 
     /// Whether a file of that name lies here.
-    #[must_use]
     pub fn holds(&self, name: &str) -> bool {
         fs::symlink_metadata(self.root.join(name)).is_ok_and(|found| found.is_file())
     }
@@ -228,7 +224,6 @@ impl PartialFile {
     }
 
     /// Where it lies, for messages.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.temporary.path
     }
@@ -258,7 +253,6 @@ pub struct SealedFile {
 
 impl SealedFile {
     /// Its final name and what is in it.
-    #[must_use]
     pub fn record(&self) -> &FileRecord {
         &self.record
     }
@@ -297,13 +291,11 @@ pub enum Removal {
 
 impl StagedFile {
     /// Its name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Its size in bytes when it was opened.
-    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.metadata.len()
     }
@@ -317,7 +309,6 @@ impl StagedFile {
     }
 
     /// Whether it is the very file that `record` tells of, untouched since, so that its digest need not be taken again.
-    #[must_use]
     pub fn is_untouched(&self, record: &FileRecord) -> bool {
         record.identity == Some(file_identity(&self.metadata)) && record.digest.bytes == self.metadata.len()
     }
@@ -325,7 +316,7 @@ impl StagedFile {
     /// Deletes the file, of which S3 holds every byte, unless it is no longer the one that was opened.
     ///
     /// # Errors
-    /// When the disk refuses, or the receipt is another file's.
+    /// When the file cannot be deleted, or the receipt is another file's.
     pub fn remove(self, receipt: &Receipt) -> Result<Removal, DiskError> {
         if receipt.digest().bytes != self.metadata.len() {
             return Err(io::Error::other("the receipt is not this file's")).context("delete", &self.path);

@@ -69,7 +69,6 @@ impl Downloads {
     }
 
     /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project.
-    #[must_use]
     pub fn left(&self, window: HourWindow, source: &SourceId) -> Option<Archive> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
@@ -109,9 +108,6 @@ impl Downloads {
     }
 
     /// Deletes an archive that is no longer needed.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn discard(&self, archive: &Path) -> Result<(), DiskError> {
         remove_if_there(archive)
     }
@@ -134,9 +130,6 @@ pub struct InFlight {
 
 impl InFlight {
     /// Takes in the next bytes.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         self.file.write_all(bytes).context("write", &self.path)
     }
@@ -150,9 +143,6 @@ impl InFlight {
     }
 
     /// Gives the download, which was seen to be whole, its final name.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn finish(self, requested_at: DateTime<Utc>) -> Result<Archive, DiskError> {
         self.file.set_modified(requested_at.into()).context("date", &self.path)?;
         fs::rename(&self.path, &self.whole).context("rename a finished download to", &self.whole)?;

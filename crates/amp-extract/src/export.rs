@@ -69,7 +69,6 @@ fn meaning(status: u16, window: HourWindow) -> &'static str {
 
 impl ExportError {
     /// What the failure asks of us. The table is pinned by a test over every status.
-    #[must_use]
     pub fn verdict(&self) -> Verdict {
         let Self::Status { status, retry_after, .. } = self else { return Verdict::TRANSIENT };
         match status {
@@ -83,7 +82,6 @@ impl ExportError {
     }
 
     /// The HTTP status, if one came.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),

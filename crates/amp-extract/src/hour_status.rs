@@ -32,7 +32,6 @@ pub enum HourStatus {
 
 impl HourStatus {
     /// Whether there is nothing more to fetch.
-    #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self, Self::NoData | Self::Loaded | Self::Staged)
     }
@@ -49,13 +48,11 @@ pub struct HourStatusReader<'a> {
 
 impl<'a> HourStatusReader<'a> {
     /// About the hours of `source`, or of all together without one. Nothing is read yet.
-    #[must_use]
     pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<SourceId>) -> Self {
         Self { staging, ledger, source, hours: BTreeMap::new(), loaded: BTreeMap::new() }
     }
 
     /// Whose hours it is about; `None`: everyone's.
-    #[must_use]
     pub fn source(&self) -> Option<&SourceId> {
         self.source.as_ref()
     }

@@ -83,7 +83,6 @@ pub struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for a run that holds amp-extract's lock on `staging`.
-    #[must_use]
     pub fn new(
         settings: &'a Settings,
         session: &'a Session,

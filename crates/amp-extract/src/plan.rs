@@ -67,22 +67,17 @@ impl Plan {
     }
 
     /// Notes in the ledger what is about to be asked for, so that it is repaired if this run does not live to get it.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn append_to(&self, ledger: &Ledger, source: &SourceId, time: DateTime<Utc>) -> Result<(), DiskError> {
         let asked = |window| HourRecord::Asked { time, window, source: source.clone() };
         self.requests.iter().try_for_each(|request| ledger.append(request.start().date(), &asked(*request)))
     }
 
     /// Hours that the run is about, done ones included.
-    #[must_use]
     pub fn asked(&self) -> u64 {
         self.skipped_hours() + self.requests.iter().map(|request| request.count()).sum::<u64>()
     }
 
     /// Hours of the window that are done.
-    #[must_use]
     pub fn skipped_hours(&self) -> u64 {
         self.skipped.iter().map(|window| window.count()).sum()
     }

@@ -24,7 +24,6 @@ const STATUS_DAYS: i64 = 30;
 
 impl Settings {
     /// Whose hours the run is about, as the ledger knows it.
-    #[must_use]
     pub fn source(&self) -> SourceId {
         SourceId::new(self.base_url.host_str().unwrap_or_default(), &self.api_key)
     }

@@ -41,7 +41,6 @@ pub struct Hours {
 
 impl Hours {
     /// Hours that nothing became of yet.
-    #[must_use]
     pub fn unaccounted(&self) -> u64 {
         self.asked.saturating_sub(self.extracted + self.no_data + self.skipped + self.failed)
     }
@@ -108,7 +107,6 @@ fn is_false(value: &bool) -> bool {
 
 impl Summary {
     /// An empty result about `window`.
-    #[must_use]
     pub fn new(window: Option<HourWindow>, dry_run: bool) -> Self {
         Self {
             program: "amp-extract",
@@ -161,7 +159,6 @@ impl Summary {
     }
 
     /// The result in one line, for the log.
-    #[must_use]
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -11,19 +11,16 @@ pub struct Page {
 
 impl Page {
     /// A page of metrics whose names begin with `job`.
-    #[must_use]
     pub fn new(job: &str) -> Self {
         Self { job: job.to_owned(), text: String::new() }
     }
 
     /// What the names begin with.
-    #[must_use]
     pub fn job(&self) -> &str {
         &self.job
     }
 
     /// The whole name of a metric.
-    #[must_use]
     pub fn name(&self, metric: &str) -> String {
         format!("{}_{metric}", self.job)
     }

@@ -107,7 +107,6 @@ pub fn parse_endpoint(text: &str, allow_http: bool) -> Result<Url, String> {
 }
 
 /// Whether the URL's host is this machine.
-#[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),

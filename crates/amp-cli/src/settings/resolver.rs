@@ -32,7 +32,6 @@ pub struct Resolver {
 
 impl Resolver {
     /// Settings from an environment and a `.env`.
-    #[must_use]
     pub fn new(environment: impl IntoIterator<Item = (String, String)>, dotenv: Option<DotEnv>) -> Self {
         Self {
             environment: environment.into_iter().collect(),

@@ -85,7 +85,6 @@ pub enum Limit {
 
 impl ArchiveError {
     /// Whether the bytes were damaged on the way, so that another download may be whole.
-    #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::NotWhole(_) | Self::Entry { problem: EntryProblem::Damaged(_), .. })
     }

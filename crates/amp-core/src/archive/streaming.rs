@@ -110,7 +110,6 @@ impl StreamingUnpacker {
     }
 
     /// Bytes that it has on disk.
-    #[must_use]
     pub fn written(&self) -> u64 {
         self.volumes().map(|volume| volume.written.load(Ordering::Relaxed)).iter().sum()
     }
@@ -121,7 +120,6 @@ impl StreamingUnpacker {
     }
 
     /// Bytes of the files that lie ready and were not taken.
-    #[must_use]
     pub fn ready_bytes(&self) -> u64 {
         self.inner.lock().done.values().map(|done| done.file.record().digest.bytes).sum()
     }

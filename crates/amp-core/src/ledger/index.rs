@@ -13,7 +13,6 @@ fn hour_within(window: HourWindow, file: &FileRecord) -> Option<Hour> {
 }
 
 /// The hours of the window of which none of its files holds an event.
-#[must_use]
 pub fn hours_without_files(window: HourWindow, files: &[FileRecord]) -> Vec<Hour> {
     let named: Option<HashSet<Hour>> = files.iter().map(|file| hour_within(window, file)).collect();
     named.map_or_else(Vec::new, |named| window.hours().filter(|hour| !named.contains(hour)).collect())
@@ -109,7 +108,6 @@ impl HourIndex {
     }
 
     /// What became of `hour` of `source`.
-    #[must_use]
     pub fn state(&self, hour: Hour, source: &SourceId) -> HourState<'_> {
         self.hours.get(&hour).and_then(|sources| sources.get(source)).map_or(HourState::NeverAsked, HourEntry::state)
     }
@@ -120,32 +118,27 @@ impl HourIndex {
     }
 
     /// The source that was asked last for any of the hours.
-    #[must_use]
     pub fn last_asked(&self) -> Option<&SourceId> {
         self.last_asked.as_ref()
     }
 
     /// The names of the files of `hour` when it was last got, whatever became of it since.
-    #[must_use]
     pub fn last_fetched(&self, hour: Hour, source: &SourceId) -> &[String] {
         self.last_fetched.get(&hour).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
     /// Empty when amp-extract did not make it.
-    #[must_use]
     pub fn digests(&self, name: &str) -> &[FileRecord] {
         self.digests.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Windows that had to be asked for in parts.
-    #[must_use]
     pub fn splits(&self) -> &[HourWindow] {
         &self.splits
     }
 
     /// How many lines could not be read. What they said of some hour is lost, so that "never asked" is not certain.
-    #[must_use]
     pub fn damaged(&self) -> u64 {
         self.damaged
     }

@@ -51,16 +51,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger in the state directory of `extracted_data/`; nothing is read or made yet.
-    #[must_use]
     pub fn at(state_dir: &Path) -> Self {
         Self { hours: state_dir.join("hours"), loads: state_dir.join("loads") }
     }
 
     /// Notes `record` and waits until it is on disk. It stands in the partition of `day`; files that belong to another day by their name
     /// are noted there too, so that they are found by it.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn append(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
         if let HourRecord::Staging { time, files } = record {
             let mut strays: BTreeMap<Partition, Vec<FileRecord>> = BTreeMap::new();
@@ -80,7 +76,7 @@ impl Ledger {
     /// Notes files that S3 confirmed and waits until the notes are on disk.
     ///
     /// # Errors
-    /// When the disk refuses; then nothing may be deleted.
+    /// When a line cannot be written and synced; then nothing may be deleted.
     pub fn append_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
         let mut partitions: BTreeMap<Partition, Vec<&LoadRecord>> = BTreeMap::new();
         for record in records {
@@ -92,9 +88,6 @@ impl Ledger {
     }
 
     /// Whether no hour was ever asked for.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn is_empty(&self) -> Result<bool, DiskError> {
         Ok(files_in(&self.hours)?.is_empty())
     }
@@ -102,7 +95,7 @@ impl Ledger {
     /// What is known of the hours and files of a partition.
     ///
     /// # Errors
-    /// When the disk refuses; a damaged line is no error.
+    /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn hours(&self, partition: Partition) -> Result<HourIndex, DiskError> {
         let mut index = HourIndex::default();
         index.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
@@ -118,7 +111,7 @@ impl Ledger {
     /// The files of a partition that S3 confirmed, whichever the bucket.
     ///
     /// # Errors
-    /// When the disk refuses; a damaged line is no error.
+    /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn loaded_digests(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
         let mut loaded = HashSet::new();
         read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
@@ -131,7 +124,7 @@ impl Ledger {
     /// The load records of a partition, oldest first.
     ///
     /// # Errors
-    /// When the disk refuses; a damaged line is no error.
+    /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn load_records(&self, partition: Partition) -> Result<Vec<LoadRecord>, DiskError> {
         let mut records = Vec::new();
         read(&self.loads.join(partition.file_name()), |record| records.push(record))?;
@@ -139,18 +132,12 @@ impl Ledger {
     }
 
     /// The days of which hours are known, in order.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn days(&self) -> Result<Vec<NaiveDate>, DiskError> {
         let day = |path: PathBuf| parse_date(path.file_stem()?.to_str()?).ok();
         Ok(files_in(&self.hours)?.into_iter().filter_map(day).collect())
     }
 
     /// How far a partition has come, without reading it.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn positions(&self, partition: Partition) -> Result<LedgerPositions, DiskError> {
         let name = partition.file_name();
         Ok(LedgerPositions { hours: position(&self.hours.join(&name))?, loads: position(&self.loads.join(&name))? })
@@ -159,7 +146,7 @@ impl Ledger {
     /// The newest record of each object, of all partitions, among those that `wanted` takes.
     ///
     /// # Errors
-    /// When the disk refuses; a damaged line is no error.
+    /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn latest_loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
         let mut newest: BTreeMap<(String, String), LoadRecord> = BTreeMap::new();
         let mut damaged = 0;

@@ -42,14 +42,12 @@ pub struct SourceId(String);
 
 impl SourceId {
     /// The source that `api_key` opens at `host`. The key cannot be had back from it.
-    #[must_use]
     pub fn new(host: &str, api_key: &Secret) -> Self {
         let hash = Sha256::new().chain_update(host).chain_update([0]).chain_update(api_key.expose()).finalize();
         Self(hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// As it stands in the ledger: twelve hexadecimal digits.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -174,7 +172,6 @@ pub enum Partition {
 
 impl Partition {
     /// The partition of a file by its name.
-    #[must_use]
     pub fn of_file(name: &str) -> Self {
         EventFileName::parse(name).map_or(Self::Undated, |name| Self::Day(name.date()))
     }

@@ -85,31 +85,26 @@ impl HourWindow {
     }
 
     /// The single hour `hour`.
-    #[must_use]
     pub fn single(hour: Hour) -> Self {
         Self { start: hour, end: hour }
     }
 
     /// Hours 00–23 of `date`.
-    #[must_use]
     pub fn day(date: NaiveDate) -> Self {
         Self { start: Hour::first_of(date), end: Hour::last_of(date) }
     }
 
     /// The first hour.
-    #[must_use]
     pub fn start(self) -> Hour {
         self.start
     }
 
     /// The last hour, included.
-    #[must_use]
     pub fn end(self) -> Hour {
         self.end
     }
 
     /// How many hours, at least one.
-    #[must_use]
     pub fn count(self) -> u64 {
         u64::try_from(self.end.since(self.start)).unwrap_or(0) + 1
     }
@@ -120,13 +115,11 @@ impl HourWindow {
     }
 
     /// Whether `hour` is one of the window's.
-    #[must_use]
     pub fn contains(self, hour: Hour) -> bool {
         (self.start..=self.end).contains(&hour)
     }
 
     /// Whether every hour of `other` is one of the window's.
-    #[must_use]
     pub fn covers(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
@@ -143,7 +136,6 @@ impl HourWindow {
     }
 
     /// The window's two halves, the first the longer one; `None` for a single hour.
-    #[must_use]
     pub fn halves(self) -> Option<(Self, Self)> {
         let count = self.count();
         (count > 1).then(|| {
@@ -181,7 +173,6 @@ impl fmt::Display for HourWindow {
 }
 
 /// Joins hours that follow each other; `hours` must ascend.
-#[must_use]
 pub fn contiguous(hours: impl IntoIterator<Item = Hour>) -> Vec<HourWindow> {
     let mut windows: Vec<HourWindow> = Vec::new();
     for hour in hours {
