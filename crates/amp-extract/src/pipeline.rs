@@ -428,10 +428,10 @@ fn log_superseded(
     files: &[FileRecord],
     ledger: &Ledger,
 ) -> Result<(), ArchiveError> {
-    let known = ledger.hours(Partition::Day(window.start().date()))?;
+    let index = ledger.hours(Partition::Day(window.start().date()))?;
     for hour in window.hours() {
         for gone in
-            known.last_fetched(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
+            index.last_fetched(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
         {
             tracing::warn!(
                 "{hour}: `{gone}` came with an earlier export of this hour and not with this one; its events may stand twice, here or in the bucket"

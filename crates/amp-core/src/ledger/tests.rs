@@ -197,3 +197,24 @@ fn loads_are_found_by_file_and_by_object() {
     assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
     assert_eq!(ledger.latest_loads(|record| record.time > time() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);
 }
+
+/// Lines as earlier versions wrote them: a ledger outlives the program that made it.
+#[test]
+fn the_keys_on_disk_are_those_of_earlier_versions() {
+    for line in [
+        r#"{"kind":"asked","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","source":"0123456789ab"}"#,
+        r#"{"kind":"staging","at":"2025-11-07T00:00:00Z","files":[{"name":"a.json","bytes":5,"crc64nvme":"AAAAAAAAAAA=","lines":1,"inode":7,"mtime":1}]}"#,
+        r#"{"kind":"fetched","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T01","source":"0123456789ab","requested_at":"2025-11-07T00:00:00Z","unsettled":["2025-11-06T01"],"no_data":["2025-11-06T00"],"files":[]}"#,
+        r#"{"kind":"split","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","status":400}"#,
+        r#"{"kind":"failed","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","source":"0123456789ab","error":"HTTP 500"}"#,
+    ] {
+        let record: HourRecord = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    }
+    let line = r#"{"at":"2025-11-07T00:00:00Z","file":"a.json","bytes":5,"crc64nvme":"AAAAAAAAAAA=","bucket":"lake","key":"k","endpoint":"http://127.0.0.1:9000/","checksum":{"algorithm":"crc64nvme","value":"AAAAAAAAAAA="},"proof":"checksum"}"#;
+    let record: LoadRecord = serde_json::from_str(line).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    let line = r#"{"hours":{"bytes":5,"mtime":-1},"loads":null}"#;
+    let positions: LedgerPositions = serde_json::from_str(line).unwrap();
+    assert_eq!(serde_json::to_string(&positions).unwrap(), line);
+}
