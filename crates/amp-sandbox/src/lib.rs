@@ -28,6 +28,7 @@
 //! | [`export`] | [`export::ExportServer`] and its fault script |
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
 //! | [`strace`] | what a program asked of the system, from a log of strace |
+//! | [`tools`] | whether a test can have what it needs, and that it says so where it can't |
 
 pub mod archive;
 pub mod events;
@@ -38,3 +39,4 @@ pub mod s3;
 mod script;
 pub mod strace;
 pub mod time;
+pub mod tools;

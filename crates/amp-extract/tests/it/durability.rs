@@ -1,8 +1,9 @@
 //! What a power cut would find: each step is on disk before the next one relies on it. strace tells the order of the calls.
 
 use amp_sandbox::strace::{self, Call};
+use amp_sandbox::tools;
 
-use crate::support::{DAY, Lab, has};
+use crate::support::{DAY, Lab};
 
 const ROOT: &str = "extracted_data";
 const HOURS: &str = "extracted_data/.amp/hours";
@@ -11,7 +12,7 @@ const ARCHIVE: &str = "downloaded_data/amplitude_20251106T00_20251106T23.zip";
 
 /// The calls of a first run that stages a day, by name and what they were about; `None` without strace.
 fn calls() -> Option<Vec<Call>> {
-    if !has("strace", strace::is_there()) {
+    if !tools::has("strace, allowed to trace", strace::is_there()) {
         return None;
     }
     let lab = Lab::new();

@@ -4,13 +4,15 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::support::{HOUR, Lab, has, hours};
+use amp_sandbox::tools;
+
+use crate::support::{HOUR, Lab, hours};
 
 /// The library that gives a program another clock, as `faketime` itself preloads it; `None` without it.
 fn faketime() -> Option<String> {
     let told = Command::new("faketime").args(["-f", "+0s", "printenv", "LD_PRELOAD"]).output();
     let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
-    has("faketime", library.is_some()).then_some(library?.trim().to_owned())
+    tools::has("faketime", library.is_some()).then_some(library?.trim().to_owned())
 }
 
 #[test]

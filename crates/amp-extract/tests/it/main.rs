@@ -3,7 +3,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     missing_docs,
     reason = "a test stops at the first surprise, and its helpers may do what the programs may not"

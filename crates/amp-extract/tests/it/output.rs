@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use amp_sandbox::tools;
 use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, Lab};
@@ -205,8 +206,7 @@ fn a_download_that_stands_still_is_told_of_all_the_same() {
 fn on_a_terminal_a_bar_shows_bytes_rate_and_time_left_and_is_gone_in_the_end() {
     let lab = slow();
     let ran = lab.for_people(&ALONE).on_a_terminal(120, "2>&1 >table").run();
-    if ran.stderr.contains("not found") {
-        eprintln!("not tested: there is no `script` to make a terminal");
+    if !tools::has("`script`, for a terminal", !ran.stderr.contains("not found")) {
         return;
     }
     let bar = ran.stdout.split(['\r', '\n']).find(|bar| bar.contains("downloading") && bar.contains("=>"));

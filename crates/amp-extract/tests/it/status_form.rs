@@ -1,5 +1,6 @@
 //! `--status`: how it says what it knows.
 
+use amp_sandbox::tools;
 use serde_json::json;
 
 use crate::status::status;
@@ -28,8 +29,7 @@ fn there_are_colours_on_a_terminal_unless_no_color_is_set() {
     lab.run(&["--date", DAY]).exits(0);
     let look = || lab.for_people(&["--status", "--date", DAY]);
     let ran = look().on_a_terminal(100, "").run();
-    if ran.stderr.contains("not found") {
-        eprintln!("not tested: there is no `script` to make a terminal");
+    if !tools::has("`script`, for a terminal", !ran.stderr.contains("not found")) {
         return;
     }
     assert!(ran.stdout.contains("\u{1b}[36mS\u{1b}[0m"), "{ran:#?}");

@@ -209,12 +209,3 @@ pub(crate) fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
-
-/// Whether a tool of that name `is_there`. Without it its tests are left out, save where CI is set: nothing is left out unseen there.
-pub(crate) fn has(tool: &str, is_there: bool) -> bool {
-    assert!(is_there || std::env::var_os("CI").is_none(), "{tool} is missing or may not do its work");
-    if !is_there {
-        eprintln!("not tested: {tool} is missing or may not do its work");
-    }
-    is_there
-}

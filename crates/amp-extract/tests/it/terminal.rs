@@ -1,5 +1,6 @@
 //! What a person sees on a terminal that is narrow, shared, or both.
 
+use amp_sandbox::tools;
 use vt100::Parser;
 
 use crate::support::{DAY, HOUR, Lab, Ran, Run};
@@ -24,8 +25,7 @@ fn slow() -> Lab {
 /// `None` where a terminal cannot be had.
 fn seen(run: Run, behind: &str) -> Option<(Ran, String, bool)> {
     let ran = run.on_a_terminal(COLUMNS, behind).run();
-    if ran.stderr.contains("not found") {
-        eprintln!("not tested: there is no `script` to make a terminal");
+    if !tools::has("`script`, for a terminal", !ran.stderr.contains("not found")) {
         return None;
     }
     let mut terminal = Parser::new(40, COLUMNS, 0);

@@ -1,8 +1,9 @@
 //! What a power cut would find: S3's confirmation is on disk before the file is deleted. strace tells the order of the calls.
 
 use amp_sandbox::strace::{self, Call};
+use amp_sandbox::tools;
 
-use crate::support::{Lab, end, events, has};
+use crate::support::{Lab, end, events};
 
 const LOADS: &str = "extracted_data/.amp/loads";
 /// Of a day each, so that each has a file of records of its own.
@@ -10,7 +11,7 @@ const DAYS: [&str; 3] = ["2025-11-04", "2025-11-05", "2025-11-06"];
 
 #[test]
 fn what_s3_confirmed_is_on_disk_before_the_file_is_deleted() {
-    if !has("strace", strace::is_there()) {
+    if !tools::has("strace, allowed to trace", strace::is_there()) {
         return;
     }
     let lab = Lab::new();

@@ -230,12 +230,3 @@ pub(crate) fn wait_until(mut true_at_last: impl FnMut() -> bool) {
 pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
-
-/// Whether a tool of that name `is_there`. Without it its tests are left out, save where CI is set: nothing is left out unseen there.
-pub(crate) fn has(tool: &str, is_there: bool) -> bool {
-    assert!(is_there || std::env::var_os("CI").is_none(), "{tool} is missing or may not do its work");
-    if !is_there {
-        eprintln!("not tested: {tool} is missing or may not do its work");
-    }
-    is_there
-}
