@@ -1,7 +1,5 @@
 //! The flags that both commands have.
 
-use std::io;
-
 use amp_sandbox::events::Dataset;
 use amp_sandbox::export::{ExportServer, Rule};
 use amp_sandbox::s3::{S3Rule, S3Server};
@@ -42,16 +40,4 @@ impl DataArgs {
         self.fault.iter().for_each(|rule| export.add_rule(rule.clone()));
         self.s3_fault.iter().for_each(|rule| s3.add_rule(rule.clone()));
     }
-}
-
-/// The settings that lead amp-extract and amp-load to the two servers.
-pub(crate) fn dotenv(export: &ExportServer, s3: &S3Server) -> String {
-    let settings = [export.env(), s3.env(BUCKET)].concat();
-    settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
-}
-
-/// An error that says what was being done.
-pub(crate) fn context(what: impl Into<String>) -> impl FnOnce(io::Error) -> io::Error {
-    let what = what.into();
-    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }

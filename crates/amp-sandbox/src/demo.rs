@@ -5,16 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use amp_sandbox::error::context;
 use amp_sandbox::export::{ExportConfig, ExportServer};
+use amp_sandbox::folder;
+use amp_sandbox::out::{complain, say};
+use amp_sandbox::programs::{Programs, dotenv};
 use amp_sandbox::s3::{S3Config, S3Server};
 use amp_sandbox::time::Window;
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, ValueEnum};
 
-use crate::data::{BUCKET, DataArgs, context, dotenv};
-use crate::folder;
-use crate::out::{complain, say};
-use crate::programs::Programs;
+use crate::data::{BUCKET, DataArgs};
 use crate::proof::Proof;
 
 #[derive(Debug, Args)]
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
     say(&format!("Generating {} events of {date} …", dataset.events_in(window)));
     export.prepare(window)?;
     let expected = dataset.expected_files(window);
-    fs::write(folder.join(".env"), dotenv(&export, &s3))?;
+    fs::write(folder.join(".env"), dotenv(&export, &s3, BUCKET))?;
     say(&format!(
         "Export API  {}\nS3          {}\nfolder      {}",
         export.base_url(),

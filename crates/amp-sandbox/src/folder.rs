@@ -4,13 +4,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::data::context;
+use crate::error::context;
 
 /// Says that the folder is the demo's or the siege's, and holds its lock.
 const MARKER: &str = ".amp-sandbox-demo";
 
 /// Makes an empty folder, or empties the one of an earlier demo. It is ours while the file is open.
-pub(crate) fn fresh(folder: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// When it cannot be made, has contents that are not a demo's, or is in use.
+pub fn fresh(folder: &Path) -> io::Result<File> {
     let refuse = |why: &str| io::Error::other(format!("{} {why}; name another with --dir", folder.display()));
     fs::create_dir_all(folder).map_err(context(format!("can't make {}", folder.display())))?;
     let entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
@@ -26,8 +29,11 @@ pub(crate) fn fresh(folder: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Deletes what lies below a folder that was made fresh.
-pub(crate) fn clear(path: &Path) -> io::Result<()> {
+/// Deletes a path below a folder that was made fresh, with all that is in it; one that is missing is no error.
+///
+/// # Errors
+/// When it cannot be deleted.
+pub fn clear(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         found => empty(path, found?.is_dir()),

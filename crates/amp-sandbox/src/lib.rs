@@ -27,13 +27,21 @@
 //! | [`archive`] | zips and gzips made by hand, hostile ones included |
 //! | [`export`] | [`export::ExportServer`] and its fault script |
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
+//! | [`programs`], [`process`] | the programs under test: found, built, run |
+//! | [`folder`] | the folder of a demo or a siege |
+//! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
 //! | [`strace`] | what a program asked of the system, from a log of strace |
 //! | [`tools`] | whether a test can have what it needs, and that it says so where it can't |
 
 pub mod archive;
+pub mod error;
 pub mod events;
 pub mod export;
+pub mod folder;
 mod http;
+pub mod out;
+pub mod process;
+pub mod programs;
 mod random;
 pub mod s3;
 mod script;

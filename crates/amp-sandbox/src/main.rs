@@ -1,16 +1,13 @@
-//! `amp-sandbox`: the doubles to play with, and the proof that the two programs do their job.
+//! `amp-sandbox`: the doubles to try the two programs with, and the proof that they do their job.
 
 mod data;
 mod demo;
-mod folder;
-mod out;
-mod programs;
 mod proof;
 mod serve;
-mod siege;
 
 use std::process::ExitCode;
 
+use amp_sandbox::out::complain;
 use clap::{Parser, Subcommand};
 
 /// A local Export API and a local S3, for trying out amp-extract and amp-load without an account
@@ -27,21 +24,18 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run amp-extract and amp-load against both servers and prove that every event arrived
     Demo(demo::DemoArgs),
-    /// Kill, starve and deceive amp-extract and amp-load and look for a lost event
-    Siege(siege::SiegeArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| true),
         Command::Demo(args) => demo::run(&args),
-        Command::Siege(args) => siege::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            out::complain(&format!("amp-sandbox: {error}"));
+            complain(&format!("amp-sandbox: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -6,25 +6,35 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::data::context;
+use crate::error::context;
+use crate::export::ExportServer;
 use crate::out::complain;
+use crate::s3::S3Server;
 
 /// Where cargo puts programs.
-pub(crate) struct Programs {
+#[derive(Debug)]
+pub struct Programs {
     target: PathBuf,
     release: bool,
 }
 
 impl Programs {
     /// Beside the running program, so that what is built already serves.
-    pub(crate) fn beside_us(release: bool) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the running program's own path is not known.
+    pub fn beside_us(release: bool) -> io::Result<Self> {
         let here = env::current_exe()?;
         let profile = here.parent().ok_or(io::ErrorKind::NotFound)?;
         let target = profile.parent().ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { target: target.to_owned(), release: release || profile.ends_with("release") })
     }
 
-    pub(crate) fn build(&self) -> io::Result<()> {
+    /// Builds them, if need be.
+    ///
+    /// # Errors
+    /// When cargo is missing or they do not build.
+    pub fn build(&self) -> io::Result<()> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
         let mut build = Command::new(&cargo);
@@ -39,7 +49,7 @@ impl Programs {
     }
 
     /// Cargo's target directory.
-    pub(crate) fn target(&self) -> &Path {
+    pub fn target(&self) -> &Path {
         &self.target
     }
 
@@ -49,7 +59,7 @@ impl Programs {
     }
 
     /// The program in that folder, run by `wrapper` (a program and its arguments) if there is one.
-    pub(crate) fn command(&self, wrapper: &[String], program: &str, folder: &Path) -> Command {
+    pub fn command(&self, wrapper: &[String], program: &str, folder: &Path) -> Command {
         let mut command = match wrapper {
             [] => Command::new(self.path(program)),
             [first, rest @ ..] => {
@@ -68,6 +78,12 @@ impl Programs {
         }
         command
     }
+}
+
+/// The `.env` that leads amp-extract and amp-load to the two servers.
+pub fn dotenv(export: &ExportServer, s3: &S3Server, bucket: &str) -> String {
+    let settings = [export.env(), s3.env(bucket)].concat();
+    settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
 fn is_foreign(name: &OsString) -> bool {

@@ -4,14 +4,16 @@ use std::io;
 use std::path::PathBuf;
 use std::thread;
 
+use amp_sandbox::error::context;
 use amp_sandbox::export::{ExportConfig, ExportServer};
+use amp_sandbox::out::{complain, say};
+use amp_sandbox::programs::dotenv;
 use amp_sandbox::s3::{S3Config, S3Server};
 use amp_sandbox::time::Window;
 use chrono::NaiveDate;
 use clap::Args;
 
-use crate::data::{BUCKET, DataArgs, context, dotenv};
-use crate::out::{complain, say};
+use crate::data::{BUCKET, DataArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -43,7 +45,7 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
     let config = S3Config { port: args.s3_port, root, ..S3Config::new(BUCKET) };
     let s3 = S3Server::start(config).map_err(context(format!("S3 can't serve {}", args.lake.display())))?;
     args.data.add_faults(&export, &s3);
-    say(dotenv(&export, &s3).trim_end());
+    say(dotenv(&export, &s3, BUCKET).trim_end());
     complain(&format!("Serving; objects are files in {}/{BUCKET}. Ctrl-C stops.", args.lake.display()));
     loop {
         thread::park();

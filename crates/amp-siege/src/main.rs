@@ -4,41 +4,43 @@
 mod calls;
 mod check;
 mod clock;
+mod contents;
 mod disk;
-mod ended;
+mod false_answers;
 mod kill;
 mod lab;
 mod ledger;
-mod lies;
 mod network;
 mod races;
-mod scene;
 mod steps;
 mod strace;
 mod tally;
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use amp_sandbox::folder;
+use amp_sandbox::out::{complain, say};
+use amp_sandbox::programs::Programs;
+use clap::{Parser, ValueEnum};
 
-use crate::folder;
-use crate::out::{complain, say};
-use crate::programs::Programs;
-use tally::Tally;
+use crate::tally::Tally;
 
-#[derive(Debug, Args)]
-pub(crate) struct SiegeArgs {
+/// Kill, starve and deceive amp-extract and amp-load and look for a lost event
+#[derive(Parser)]
+#[command(name = "amp-siege", version)]
+struct Args {
+    /// Which phases
+    #[arg(value_enum, value_name = "PHASE", default_values_t = Phase::ALL)]
+    phases: Vec<Phase>,
     /// The same seed makes the same choices [default: another one each time; it is printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Kills of the first phase
     #[arg(long, value_name = "N", default_value_t = 500)]
     kills: u64,
-    /// Which phases
-    #[arg(long, value_enum, value_name = "PHASES", value_delimiter = ',', default_values_t = Phase::ALL)]
-    phase: Vec<Phase>,
     /// A cut of each phase, in less than a minute together
     #[arg(long)]
     short: bool,
@@ -99,8 +101,19 @@ impl Siege {
     }
 }
 
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&format!("amp-siege: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Whether everything held.
-pub(crate) fn run(args: &SiegeArgs) -> io::Result<bool> {
+fn run(args: &Args) -> io::Result<bool> {
     let programs = Programs::beside_us(args.release)?;
     programs.build()?;
     let folder = args.dir.clone().unwrap_or_else(|| programs.target().join("siege"));
@@ -117,7 +130,7 @@ pub(crate) fn run(args: &SiegeArgs) -> io::Result<bool> {
     complain(&format!("Siege with seed {} in {}", siege.seed, siege.folder.display()));
     let begun = Instant::now();
     let mut tallies = Vec::new();
-    for phase in &args.phase {
+    for phase in &args.phases {
         let mut tally = Tally::new(&phase.to_string());
         match phase {
             Phase::Kill => kill::run(&siege, &mut tally)?,
@@ -125,7 +138,7 @@ pub(crate) fn run(args: &SiegeArgs) -> io::Result<bool> {
             Phase::Calls => calls::run(&siege, &mut tally)?,
             Phase::Network => {
                 network::run(&siege, &mut tally)?;
-                lies::run(&siege, &mut tally)?;
+                false_answers::run(&siege, &mut tally)?;
             }
             Phase::Disk => disk::run(&siege, &mut tally)?,
             Phase::Races => races::run(&siege, &mut tally)?,

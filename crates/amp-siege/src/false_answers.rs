@@ -4,11 +4,11 @@ use std::io;
 
 use amp_sandbox::s3::{Quirks, S3Rule};
 
-use super::Siege;
-use super::lab::{Lab, Setup};
-use super::scene::names;
-use super::steps::prepare;
-use super::tally::Tally;
+use crate::Siege;
+use crate::contents::names;
+use crate::lab::{Lab, Setup};
+use crate::steps::prepare;
+use crate::tally::Tally;
 
 type Set = fn(&mut Quirks);
 
@@ -42,7 +42,7 @@ const LIES: [&str; 12] = [
     "op=CompleteMultipartUpload:error-in-200",
 ];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let seed = siege.random("lies", 0).u64(..);
     for (quirk, set) in QUIRKS.into_iter().step_by(if siege.short { 4 } else { 1 }) {
         let mut setup = Setup::small(seed)?;
@@ -64,7 +64,7 @@ pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
             tally.count("files kept from a liar", left as u64);
             tally.count("files that a liar holds all the same", lab.expected.len().saturating_sub(left) as u64);
             lab.settle();
-            let findings = lab.scene().nothing_gone()?;
+            let findings = lab.contents().nothing_gone()?;
             tally.take(findings, &step, &lab.folder);
             if quirk == "none" {
                 // The same server, honest again.

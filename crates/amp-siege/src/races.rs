@@ -9,13 +9,13 @@ use std::time::Duration;
 use amp_sandbox::export::{Fault, Rule};
 use amp_sandbox::s3::{S3Fault, S3Op, S3Rule};
 
-use super::Siege;
-use super::lab::{Lab, Setup, expected};
-use super::scene::{Expected, names};
-use super::steps::prepare;
-use super::tally::Tally;
+use crate::Siege;
+use crate::contents::{Expected, names};
+use crate::lab::{Lab, Setup, expected};
+use crate::steps::prepare;
+use crate::tally::Tally;
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let mut random = siege.random("races", 0);
     let setup = Setup::small(random.u64(..))?;
     let mut lab = Lab::new(siege, "races", &setup)?;
@@ -87,7 +87,7 @@ fn replaced(
     lab.expected = expected(&new.dataset, new.window);
     lab.settle();
     // The newer files are staged or in the bucket, whatever of the older ones is there too.
-    let findings = lab.scene().nothing_gone()?;
+    let findings = lab.contents().nothing_gone()?;
     tally.take(findings, &step, &lab.folder);
     lab.peace(tally, &step, &[])?;
     Ok(())

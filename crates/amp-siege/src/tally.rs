@@ -5,18 +5,19 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-use super::scene::Findings;
-use crate::out::complain;
+use amp_sandbox::out::complain;
+
+use crate::contents::Findings;
 
 /// The figures of a phase.
-pub(super) struct Tally {
+pub(crate) struct Tally {
     name: String,
     begun: Instant,
     seconds: f64,
     /// Kills, errors, faults and the like.
-    pub(super) attacks: u64,
+    pub(crate) attacks: u64,
     /// How often the invariant was checked.
-    pub(super) checks: u64,
+    pub(crate) checks: u64,
     lost: u64,
     wrong: u64,
     violations: u64,
@@ -25,7 +26,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             begun: Instant::now(),
@@ -41,7 +42,7 @@ impl Tally {
     }
 
     /// Takes in what a check found; `step` tells when, to make it again. Says whether all was well.
-    pub(super) fn take(&mut self, findings: Findings, step: &str, folder: &Path) -> bool {
+    pub(crate) fn take(&mut self, findings: Findings, step: &str, folder: &Path) -> bool {
         self.checks += 1;
         self.lost += findings.lost_events;
         self.wrong += findings.wrong_files;
@@ -51,33 +52,33 @@ impl Tally {
     }
 
     /// Something is not as it must be.
-    pub(super) fn violated(&mut self, what: &str, step: &str, folder: &Path) {
+    pub(crate) fn violated(&mut self, what: &str, step: &str, folder: &Path) {
         self.violations += 1;
         complain(&format!("VIOLATION in {} {step}: {what} [{}]", self.name, folder.display()));
     }
 
     /// So many that there is no point in going on.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.violations >= 20
     }
 
-    pub(super) fn violations(&self) -> u64 {
+    pub(crate) fn violations(&self) -> u64 {
         self.violations
     }
 
-    pub(super) fn count(&mut self, what: &str, by: u64) {
+    pub(crate) fn count(&mut self, what: &str, by: u64) {
         *self.counts.entry(what.to_owned()).or_default() += by;
     }
 
-    pub(super) fn note(&mut self, note: impl Into<String>) {
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    pub(super) fn done(&mut self) {
+    pub(crate) fn done(&mut self) {
         self.seconds = self.begun.elapsed().as_secs_f64();
     }
 
-    pub(super) fn held(&self) -> bool {
+    pub(crate) fn held(&self) -> bool {
         self.violations == 0
     }
 }

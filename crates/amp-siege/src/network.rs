@@ -5,10 +5,10 @@ use std::io;
 use amp_sandbox::export::Rule;
 use amp_sandbox::s3::{S3Op, S3Rule};
 
-use super::Siege;
-use super::lab::{Lab, Setup};
-use super::steps::prepare;
-use super::tally::Tally;
+use crate::Siege;
+use crate::lab::{Lab, Setup};
+use crate::steps::prepare;
+use crate::tally::Tally;
 
 /// What a fault must come to when it happens once or twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ const TIMES: [(Option<u32>, &str); 3] = [(Some(1), "once"), (Some(2), "twice"), 
 
 const ENDS: [i32; 4] = [0, 1, 3, 75];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let mut setup = Setup::small(siege.random("network", 0).u64(..))?;
     setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 2_000);
     let mut lab = Lab::new(siege, "network", &setup)?;
@@ -178,7 +178,7 @@ fn attempt(
     lab.check(tally, step)?;
     if ended.code == Some(0) && then != Then::Believed {
         // Whatever happened, success means that all is there.
-        let findings = lab.scene().nothing_gone()?;
+        let findings = lab.contents().nothing_gone()?;
         tally.take(findings, step, &lab.folder);
     }
     lab.peace(tally, step, peace)?;

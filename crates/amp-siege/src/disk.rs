@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use amp_sandbox::events::Dataset;
 
-use super::Siege;
-use super::lab::{Lab, Setup, window};
-use super::scene::names;
-use super::tally::Tally;
+use crate::Siege;
+use crate::contents::names;
+use crate::lab::{Lab, Setup, window};
+use crate::tally::Tally;
 
 /// A file system in memory.
 struct Tmpfs(PathBuf);
@@ -38,7 +38,7 @@ fn unmount(at: &Path) {
 }
 
 /// Unmounts what an earlier siege left mounted below its folder, for inspection or because it was stopped.
-pub(super) fn release(folder: &Path) {
+pub(crate) fn release(folder: &Path) {
     let labs = (0..CASES.len()).map(|number| folder.join(format!("disk-{number}")));
     labs.filter(|lab| lab.is_dir()).for_each(|lab| unmount(&lab));
 }
@@ -59,7 +59,7 @@ const CASES: [(&str, u64, &[&str]); 4] = [
     ("the ledger", FULL, &[]),
 ];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let window = window("2025-11-06T22..2025-11-06T23")?;
     let seed = siege.random("disk", 0).u64(..);
     // One file is so small that it is put whole.
@@ -132,7 +132,7 @@ fn loading(lab: &mut Lab<'_>, tally: &mut Tally) -> io::Result<()> {
         tally.violated(&problem, "disk full: loading", &lab.folder);
     }
     lab.check(tally, "disk full: loading")?;
-    crate::folder::clear(&full)?;
+    amp_sandbox::folder::clear(&full)?;
     lab.peace(tally, "after making room for loading", &[])?;
     Ok(())
 }

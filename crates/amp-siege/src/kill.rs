@@ -6,20 +6,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amp_sandbox::events::Dataset;
+use amp_sandbox::process::{Ended, Running};
 use amp_sandbox::s3::{S3Fault, S3Rule};
 use fastrand::Rng;
 
-use super::Siege;
-use super::ended::{Ended, Running};
-use super::lab::{Lab, Setup, window};
-use super::scene::names;
-use super::tally::Tally;
-use crate::data::BUCKET;
+use crate::Siege;
+use crate::contents::names;
+use crate::lab::BUCKET;
+use crate::lab::{Lab, Setup, window};
+use crate::tally::Tally;
 
 /// Steps of a round at most; a round that is done earlier goes on with `--force`.
 const STEPS: u64 = 25;
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let (mut kills, mut rounds) = (0, 0);
     while kills < siege.kills && !tally.is_lost() {
         let before = tally.violations();

@@ -3,29 +3,29 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::ledger::Ledger;
-use super::scene::{Findings, Scene, names};
-use crate::data::BUCKET;
+use crate::contents::{Contents, Findings, names};
+use crate::lab::BUCKET;
+use crate::ledger::Ledger;
 
 /// What was seen so far.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     staged: BTreeSet<String>,
     /// Lines of the ledger that a kill cut short.
-    pub(super) torn: u64,
+    pub(crate) torn: u64,
 }
 
 impl Watch {
     /// After an attack: what has its final name is whole, and what was ever staged is staged or in the bucket, and known to be.
-    pub(super) fn after_attack(&mut self, scene: &Scene<'_>) -> io::Result<Findings> {
+    pub(crate) fn after_attack(&mut self, contents: &Contents<'_>) -> io::Result<Findings> {
         let mut findings = Findings::default();
-        let staged = scene.staged(&mut findings)?;
-        let objects = scene.objects(&mut findings);
-        let ledger = Ledger::read(&scene.folder.join("extracted_data/.amp"))?;
+        let staged = contents.staged(&mut findings)?;
+        let objects = contents.objects(&mut findings);
+        let ledger = Ledger::read(&contents.folder.join("extracted_data/.amp"))?;
         self.torn = ledger.torn;
         self.staged.extend(staged.iter().cloned());
         for name in &self.staged {
-            let bytes = scene.expected.get(name).map_or(&[][..], Vec::as_slice);
+            let bytes = contents.expected.get(name).map_or(&[][..], Vec::as_slice);
             if !staged.contains(name) && !objects.contains(name) {
                 findings.lost(bytes, format!("{name}: was staged; now it is neither staged nor in the bucket"));
             }
@@ -45,24 +45,24 @@ impl Watch {
     }
 
     /// After both programs were left to themselves: the bucket is the dataset, and nothing else is left anywhere.
-    pub(super) fn after_peace(&mut self, scene: &Scene<'_>) -> io::Result<Findings> {
-        let mut findings = self.after_attack(scene)?;
-        let objects: BTreeSet<String> = scene.s3.objects(BUCKET).into_iter().map(|object| object.key).collect();
-        for (name, bytes) in scene.expected.iter().filter(|(name, _)| !objects.contains(*name)) {
+    pub(crate) fn after_peace(&mut self, contents: &Contents<'_>) -> io::Result<Findings> {
+        let mut findings = self.after_attack(contents)?;
+        let objects: BTreeSet<String> = contents.s3.objects(BUCKET).into_iter().map(|object| object.key).collect();
+        for (name, bytes) in contents.expected.iter().filter(|(name, _)| !objects.contains(*name)) {
             findings.lost(bytes, format!("{name}: not in the bucket"));
         }
-        let ledger = Ledger::read(&scene.folder.join("extracted_data/.amp"))?;
+        let ledger = Ledger::read(&contents.folder.join("extracted_data/.amp"))?;
         let is_known = |name: &String| ledger.fetched.contains(name) && ledger.loaded.contains_key(name);
-        for name in scene.expected.keys().filter(|name| !is_known(name)) {
+        for name in contents.expected.keys().filter(|name| !is_known(name)) {
             findings.details.push(format!("{name}: the ledger does not know that it was fetched and loaded"));
         }
-        for (key, id) in scene.s3.open_uploads(BUCKET) {
+        for (key, id) in contents.s3.open_uploads(BUCKET) {
             findings.details.push(format!("{key}: multipart upload {id} is still open"));
         }
         for (folder, except) in
             [("extracted_data", ".amp"), ("extracted_data/.amp/partial", ""), ("downloaded_data", "")]
         {
-            for name in names(&scene.folder.join(folder))?.into_iter().filter(|name| name != except) {
+            for name in names(&contents.folder.join(folder))?.into_iter().filter(|name| name != except) {
                 findings.details.push(format!("{folder}/{name}: left behind"));
             }
         }
@@ -76,8 +76,8 @@ mod tests {
 
     use amp_sandbox::s3::{S3Config, S3Server};
 
-    use super::super::scene::Expected;
     use super::*;
+    use crate::contents::Expected;
 
     /// A folder and a bucket that are as they should be after an undisturbed run of three files, and what was seen of them staged.
     struct Stage {
@@ -118,8 +118,8 @@ mod tests {
 
         fn found(&mut self, peace: bool) -> Findings {
             let mut watch = std::mem::take(&mut self.watch);
-            let scene = Scene { folder: self.folder.path(), s3: &self.s3, expected: &self.expected };
-            let findings = if peace { watch.after_peace(&scene) } else { watch.after_attack(&scene) }.unwrap();
+            let contents = Contents { folder: self.folder.path(), s3: &self.s3, expected: &self.expected };
+            let findings = if peace { watch.after_peace(&contents) } else { watch.after_attack(&contents) }.unwrap();
             self.watch = watch;
             findings
         }
@@ -175,7 +175,7 @@ mod tests {
         let bytes = stage.expected["b.json"].clone();
         stage.write("extracted_data/b.json", &bytes);
         assert!(stage.found(false).is_empty());
-        crate::folder::clear(&stage.folder.path().join("extracted_data/b.json")).unwrap();
+        amp_sandbox::folder::clear(&stage.folder.path().join("extracted_data/b.json")).unwrap();
         assert!(stage.found(false).is_empty(), "it is in the bucket");
         stage.s3.delete_object_directly(BUCKET, "b.json");
         assert_eq!(stage.sees(false, "neither staged nor in the bucket").lost_events, 1);
@@ -188,7 +188,7 @@ mod tests {
         let bytes = stage.expected["c.json"].clone();
         stage.write("extracted_data/c.json", &bytes);
         stage.found(false);
-        crate::folder::clear(&stage.folder.path().join("extracted_data/c.json")).unwrap();
+        amp_sandbox::folder::clear(&stage.folder.path().join("extracted_data/c.json")).unwrap();
         stage.write(&format!("{STATE}/loads/undated.jsonl"), b"");
         stage.sees(false, "c.json: was staged and is gone, though the ledger has no load of it");
         stage.watch = Watch::default();
@@ -220,8 +220,9 @@ mod tests {
     #[test]
     fn with_a_server_that_lies_what_is_gone_here_must_be_there() {
         let stage = Stage::new();
-        let nothing_gone =
-            || Scene { folder: stage.folder.path(), s3: &stage.s3, expected: &stage.expected }.nothing_gone().unwrap();
+        let nothing_gone = || {
+            Contents { folder: stage.folder.path(), s3: &stage.s3, expected: &stage.expected }.nothing_gone().unwrap()
+        };
         assert!(nothing_gone().is_empty());
         stage.s3.put_object_directly(BUCKET, "a.json", b"{}").unwrap();
         stage.s3.delete_object_directly(BUCKET, "b.json");

@@ -6,26 +6,26 @@ use std::path::Path;
 
 use amp_sandbox::strace::{FLAGS, calls};
 
-use super::lab::Lab;
+use crate::lab::Lab;
 
 fn wrapper(log: &str, more: &[&str]) -> Vec<String> {
     ["strace"].iter().chain(&FLAGS).chain(&[log]).chain(more).map(|part| (*part).to_owned()).collect()
 }
 
 /// Kills at the `k`-th call of `call` that a thread makes, before it is made.
-pub(super) fn kill_at(call: &str, k: u32) -> Vec<String> {
+pub(crate) fn kill_at(call: &str, k: u32) -> Vec<String> {
     wrapper("/dev/null", &["-e", &format!("trace={call}"), "-e", &format!("inject={call}:signal=KILL:when={k}")])
 }
 
 /// The same, counting only calls about that path, named as the program names it or as the kernel names what it opened.
-pub(super) fn kill_about(path: &str, folder: &Path, call: &str, k: u32) -> Vec<String> {
+pub(crate) fn kill_about(path: &str, folder: &Path, call: &str, k: u32) -> Vec<String> {
     let mut wrapper = kill_at(call, k);
     wrapper.extend(["-P".to_owned(), path.to_owned(), "-P".to_owned(), folder.join(path).display().to_string()]);
     wrapper
 }
 
 /// Has the `k`-th call of `call` of each thread fail; `log` tells which it was.
-pub(super) fn fail_at(call: &str, k: u32, error: &str, log: &str) -> Vec<String> {
+pub(crate) fn fail_at(call: &str, k: u32, error: &str, log: &str) -> Vec<String> {
     let what = [format!("trace={call}"), format!("inject={call}:error={error}:when={k}")];
     // Faster; but it would not kill.
     wrapper(log, &["--seccomp-bpf", "-e", &what[0], "-e", &what[1]])
@@ -33,16 +33,16 @@ pub(super) fn fail_at(call: &str, k: u32, error: &str, log: &str) -> Vec<String>
 
 /// At which numbers, counted by thread as strace does, an undisturbed run makes each call: all of them, and those about our files.
 #[derive(Debug, Default)]
-pub(super) struct Census {
-    pub(super) all: BTreeMap<String, BTreeSet<u32>>,
-    pub(super) ours: BTreeMap<String, BTreeSet<u32>>,
+pub(crate) struct Census {
+    pub(crate) all: BTreeMap<String, BTreeSet<u32>>,
+    pub(crate) ours: BTreeMap<String, BTreeSet<u32>>,
     /// How often a thread makes a call about a file of ours whose name is the same in each run.
-    pub(super) about: BTreeMap<(String, String), u32>,
+    pub(crate) about: BTreeMap<(String, String), u32>,
 }
 
 impl Census {
     /// Counts while the program runs to its end.
-    pub(super) fn take(lab: &Lab<'_>, program: &str, names: &[&str]) -> io::Result<Self> {
+    pub(crate) fn take(lab: &Lab<'_>, program: &str, names: &[&str]) -> io::Result<Self> {
         let log = lab.folder.join("strace.log");
         let trace = format!("trace={}", names.join(","));
         let wrapper = wrapper(&log.display().to_string(), &["--seccomp-bpf", "-e", &trace]);
@@ -75,7 +75,7 @@ fn is_steady(path: &str) -> bool {
 }
 
 /// At most so many of the numbers, spread evenly, the first and the last among them.
-pub(super) fn spread(numbers: &BTreeSet<u32>, most: usize) -> Vec<u32> {
+pub(crate) fn spread(numbers: &BTreeSet<u32>, most: usize) -> Vec<u32> {
     let all: Vec<u32> = numbers.iter().copied().collect();
     if all.len() <= most {
         return all;

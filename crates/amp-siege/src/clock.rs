@@ -5,13 +5,13 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use amp_sandbox::events::Dataset;
+use amp_sandbox::process::{Ended, Running};
 use amp_sandbox::time::{Hour, Window};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::Siege;
-use super::ended::{Ended, Running};
-use super::lab::{Lab, Setup, expected};
-use super::tally::Tally;
+use crate::Siege;
+use crate::lab::{Lab, Setup, expected};
+use crate::tally::Tally;
 
 const ZONES: [&str; 8] = [
     "UTC",
@@ -46,7 +46,7 @@ const MOMENTS: [&str; 18] = [
     "2025-05-01T09:00:00Z",
 ];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let mut try_out = Command::new("faketime");
     try_out.args(["-f", "-1d", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
     if !try_out.status().is_ok_and(|status| status.success()) {
@@ -103,7 +103,7 @@ fn at(lab: &Lab<'_>, moment: DateTime<Utc>, zone: &str) -> io::Result<Ended> {
     let wrapper = ["faketime", "-f", &offset].map(str::to_owned);
     let mut command = lab.siege.programs.command(&wrapper, "amp-extract", &lab.folder);
     command.env("TZ", zone).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-    Running::start(command, lab.folder.join("amp-extract.stderr"))?.wait()
+    Running::start(command, Stdio::null())?.wait()
 }
 
 /// The clock jumps back by some hours or days between runs and on again: nothing is lost, nothing that is done is asked for again.

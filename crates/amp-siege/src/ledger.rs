@@ -9,18 +9,18 @@ use serde_json::Value;
 
 /// What the ledger says of files, by name.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     /// Files of hours that count as got.
-    pub(super) fetched: BTreeSet<String>,
+    pub(crate) fetched: BTreeSet<String>,
     /// Objects of which S3 confirmed every byte: key by file.
-    pub(super) loaded: BTreeMap<String, String>,
+    pub(crate) loaded: BTreeMap<String, String>,
     /// Lines that are no JSON.
-    pub(super) torn: u64,
+    pub(crate) torn: u64,
 }
 
 impl Ledger {
     /// Reads the state directory; what is missing says nothing.
-    pub(super) fn read(state: &Path) -> io::Result<Self> {
+    pub(crate) fn read(state: &Path) -> io::Result<Self> {
         let mut ledger = Self::default();
         for line in ledger.lines(&state.join("hours"))? {
             if line["kind"] == "fetched" {

@@ -2,15 +2,15 @@
 
 use std::io;
 
+use amp_sandbox::folder;
 use amp_sandbox::strace::{calls, is_there};
 
-use super::Siege;
-use super::lab::{Lab, Setup};
-use super::scene::names;
-use super::steps::{prepare, skip};
-use super::strace::{Census, fail_at, spread};
-use super::tally::Tally;
-use crate::folder;
+use crate::Siege;
+use crate::contents::names;
+use crate::lab::{Lab, Setup};
+use crate::steps::{prepare, skip};
+use crate::strace::{Census, fail_at, spread};
+use crate::tally::Tally;
 
 /// What may fail and how.
 const ERRORS: [(&str, &[&str]); 17] = [
@@ -33,7 +33,7 @@ const ERRORS: [(&str, &[&str]); 17] = [
     ("getdents64", &["EIO"]),
 ];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     if !is_there() {
         return skip(siege, tally);
     }
@@ -109,6 +109,6 @@ fn attempt(
 /// Whether all files are staged or beyond, and for amp-load in the bucket.
 fn is_done(lab: &Lab<'_>, program: &str) -> io::Result<bool> {
     let staged = names(&lab.folder.join("extracted_data"))?;
-    let object = |name: &str| lab.s3.object(crate::data::BUCKET, name).is_some();
+    let object = |name: &str| lab.s3.object(crate::lab::BUCKET, name).is_some();
     Ok(lab.expected.keys().all(|name| object(name) || (program == "amp-extract" && staged.contains(name))))
 }

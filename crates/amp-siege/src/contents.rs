@@ -7,46 +7,46 @@ use std::path::Path;
 
 use amp_sandbox::s3::S3Server;
 
-use crate::data::BUCKET;
+use crate::lab::BUCKET;
 
 /// Every file that there must be, with its bytes.
-pub(super) type Expected = BTreeMap<String, Vec<u8>>;
+pub(crate) type Expected = BTreeMap<String, Vec<u8>>;
 
 /// What is wrong.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) lost_events: u64,
-    pub(super) wrong_files: u64,
-    pub(super) details: Vec<String>,
+pub(crate) struct Findings {
+    pub(crate) lost_events: u64,
+    pub(crate) wrong_files: u64,
+    pub(crate) details: Vec<String>,
 }
 
 impl Findings {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.details.is_empty()
     }
 
-    pub(super) fn wrong(&mut self, detail: String) {
+    pub(crate) fn wrong(&mut self, detail: String) {
         self.wrong_files += 1;
         self.details.push(detail);
     }
 
-    pub(super) fn lost(&mut self, bytes: &[u8], detail: String) {
+    pub(crate) fn lost(&mut self, bytes: &[u8], detail: String) {
         self.lost_events += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.details.push(detail);
     }
 }
 
 /// Where things are.
-pub(super) struct Scene<'a> {
+pub(crate) struct Contents<'a> {
     /// The folder in which the programs run.
-    pub(super) folder: &'a Path,
-    pub(super) s3: &'a S3Server,
-    pub(super) expected: &'a Expected,
+    pub(crate) folder: &'a Path,
+    pub(crate) s3: &'a S3Server,
+    pub(crate) expected: &'a Expected,
 }
 
-impl Scene<'_> {
+impl Contents<'_> {
     /// Names of the staged files, each of which must be whole.
-    pub(super) fn staged(&self, findings: &mut Findings) -> io::Result<BTreeSet<String>> {
+    pub(crate) fn staged(&self, findings: &mut Findings) -> io::Result<BTreeSet<String>> {
         let folder = self.folder.join("extracted_data");
         let mut staged = BTreeSet::new();
         for name in names(&folder)?.into_iter().filter(|name| name != ".amp") {
@@ -59,7 +59,7 @@ impl Scene<'_> {
         Ok(staged)
     }
 
-    pub(super) fn objects(&self, findings: &mut Findings) -> BTreeSet<String> {
+    pub(crate) fn objects(&self, findings: &mut Findings) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         for object in self.s3.objects(BUCKET) {
             let found = fs::read(&object.path).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Scene<'_> {
     }
 
     /// Even if the server lied: what is no longer staged is in the bucket, byte for byte.
-    pub(super) fn nothing_gone(&self) -> io::Result<Findings> {
+    pub(crate) fn nothing_gone(&self) -> io::Result<Findings> {
         let mut findings = Findings::default();
         let staged = self.staged(&mut findings)?;
         for (name, bytes) in self.expected.iter().filter(|(name, _)| !staged.contains(*name)) {
@@ -98,7 +98,7 @@ impl Scene<'_> {
 }
 
 /// Names in a folder; one that is missing holds none.
-pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),

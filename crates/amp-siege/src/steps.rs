@@ -4,10 +4,10 @@ use std::io;
 
 use amp_sandbox::strace::is_there;
 
-use super::Siege;
-use super::lab::{Lab, Setup};
-use super::strace::{Census, kill_about, kill_at, spread};
-use super::tally::Tally;
+use crate::Siege;
+use crate::lab::{Lab, Setup};
+use crate::strace::{Census, kill_about, kill_at, spread};
+use crate::tally::Tally;
 
 const CALLS: [&str; 22] = [
     "write",
@@ -34,7 +34,7 @@ const CALLS: [&str; 22] = [
     "exit_group",
 ];
 
-pub(super) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     if !is_there() {
         return skip(siege, tally);
     }
@@ -112,7 +112,7 @@ fn attempt(
 }
 
 /// A fresh lab, in which amp-load has what to load.
-pub(super) fn prepare(lab: &mut Lab<'_>, program: &str) -> io::Result<()> {
+pub(crate) fn prepare(lab: &mut Lab<'_>, program: &str) -> io::Result<()> {
     lab.reset()?;
     if program == "amp-load" && lab.run("amp-extract", &[])?.code != Some(0) {
         return Err(io::Error::other("amp-extract does not stage what amp-load is to load"));
@@ -121,7 +121,7 @@ pub(super) fn prepare(lab: &mut Lab<'_>, program: &str) -> io::Result<()> {
 }
 
 /// Without strace.
-pub(super) fn skip(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn skip(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     if siege.require_strace {
         return Err(io::Error::other("strace is missing or may not trace; install it, or leave --require-strace out"));
     }
