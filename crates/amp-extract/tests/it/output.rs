@@ -1,13 +1,12 @@
 //! What a run says on stdout and stderr.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use amp_sandbox::tools;
 use serde_json::{Value, json};
 
-use crate::support::{DAY, HOUR, Lab};
+use crate::support::{DAY, HOUR, Lab, wait_until};
 
 const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
 
@@ -122,7 +121,7 @@ fn a_reader_of_stdout_that_went_away_is_no_error() {
         drop(reader);
         let run =
             lab.bare(args).env("AMP_API_KEY", lab.server.api_key()).env("AMP_SECRET_KEY", lab.server.secret_key());
-        let ran = run.env("AMP_BASE_URL", lab.server.base_url()).stdout(writer).run_as_it_is();
+        let ran = run.env("AMP_BASE_URL", lab.server.base_url()).stdout(writer).run();
         assert_eq!(ran.code, Some(0), "{args:?}: {ran:#?}");
         ran.does_not_say(&["panic", "Broken pipe"]);
     }
@@ -132,7 +131,7 @@ fn a_reader_of_stdout_that_went_away_is_no_error() {
 fn a_stdout_that_takes_nothing_is_told_and_the_data_is_staged_all_the_same() {
     let lab = Lab::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let ran = lab.command(&ALONE).stdout(Stdio::from(full)).run_as_it_is();
+    let ran = lab.command(&ALONE).stdout(Stdio::from(full)).run();
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     ran.says(&["error: ", "stdout"]);
     lab.assert_staged(&[HOUR]);
@@ -191,11 +190,15 @@ fn a_download_that_stands_still_is_told_of_all_the_same() {
     {
         let lab = Lab::faulty(&[rule]);
         let running = lab.for_people(&ALONE).args(&["--progress", "always"]);
-        let mut running = running.args(&["--read-timeout", "20s", "--max-retries", "0"]).spawn();
-        let lines = BufReader::new(running.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let running = running.args(&["--read-timeout", "20s", "--max-retries", "0"]).spawn();
         let told = format!("amp-extract: {told}");
         // The second of its lines is told though nothing came since the first.
-        let line = lines.filter(|line| line.starts_with(&told)).nth(1).unwrap();
+        let mut line = None;
+        wait_until("the second line", || {
+            line = running.stderr().lines().filter(|line| line.starts_with(&told)).nth(1).map(str::to_owned);
+            line.is_some()
+        });
+        let line = line.unwrap();
         assert!(line.ends_with(" so far") || line.contains("nothing for "), "{line}");
         running.signal("TERM");
         assert_eq!(running.wait().code, Some(143));

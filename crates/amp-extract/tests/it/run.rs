@@ -1,23 +1,21 @@
 //! One run of the real binary, from its command line to what it said.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use amp_sandbox::process;
 use serde_json::Value;
-
-use crate::support::HANG;
 
 /// A run about to begin.
 pub(crate) struct Run {
     command: Command,
+    stdout: Stdio,
 }
 
 impl Run {
     pub(crate) fn new(command: Command) -> Self {
-        Self { command }
+        Self { command, stdout: Stdio::piped() }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
@@ -41,7 +39,7 @@ impl Run {
     }
 
     pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
-        self.command.stdout(stdout);
+        self.stdout = stdout.into();
         self
     }
 
@@ -55,8 +53,8 @@ impl Run {
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
         command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(self.command.get_current_dir().unwrap()).stdin(Stdio::null());
-        Self { command }
+        command.current_dir(self.command.get_current_dir().unwrap());
+        Self { command, ..self }
     }
 
     /// The same run on a terminal of its own, which [`Ran::stdout`] shows, redirected as told.
@@ -65,69 +63,42 @@ impl Run {
         let words: Vec<_> = self.command.get_args().map(|word| word.to_str().unwrap()).collect();
         let line = format!("stty rows 40 cols {columns}; '{program}' {} {redirected}", words.join(" "));
         let mut script = Command::new("sh");
-        script
-            .args(["-c", "exec script --quiet --return --command \"$0\" /dev/null", &line])
-            .env_clear()
-            .stdin(Stdio::null());
+        script.args(["-c", "exec script --quiet --return --command \"$0\" /dev/null", &line]).env_clear();
         script.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
         script.current_dir(self.command.get_current_dir().unwrap());
-        Self { command: script }
+        Self { command: script, ..self }
     }
 
-    pub(crate) fn run(mut self) -> Ran {
-        self.command.stdout(Stdio::piped());
-        self.start().wait()
+    pub(crate) fn run(self) -> Ran {
+        self.spawn().wait()
     }
 
-    /// Starts it with stdout where [`Self::stdout`] put it.
-    pub(crate) fn run_as_it_is(self) -> Ran {
-        self.start().wait()
-    }
-
-    pub(crate) fn spawn(mut self) -> Running {
-        self.command.stdout(Stdio::piped());
-        self.start()
-    }
-
-    fn start(mut self) -> Running {
-        let child = self.command.stderr(Stdio::piped()).spawn().unwrap();
-        Running { child }
+    pub(crate) fn spawn(self) -> Running {
+        Running(process::Running::start(self.command, self.stdout).unwrap())
     }
 }
 
 /// A run under way.
-pub(crate) struct Running {
-    pub(crate) child: Child,
-}
+pub(crate) struct Running(process::Running);
 
 impl Running {
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.0.signal(name).unwrap();
     }
 
-    pub(crate) fn wait(mut self) -> Ran {
-        let reader = |stream: Option<Box<dyn Read + Send>>| {
-            std::thread::spawn(move || {
-                let mut bytes = Vec::new();
-                stream.map(|mut stream| stream.read_to_end(&mut bytes));
-                String::from_utf8(bytes).unwrap()
-            })
-        };
-        let stdout = reader(self.child.stdout.take().map(|out| Box::new(out) as _));
-        let stderr = reader(self.child.stderr.take().map(|err| Box::new(err) as _));
-        let until = Instant::now() + HANG;
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if Instant::now() > until => {
-                    self.child.kill().unwrap();
-                    panic!("it hangs; on stderr: {}", stderr.join().unwrap());
-                }
-                None => std::thread::sleep(Duration::from_millis(2)),
-            }
-        };
-        Ran { code: status.code(), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    /// What is on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.0.stderr()
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.0.is_over().unwrap()
+    }
+
+    pub(crate) fn wait(self) -> Ran {
+        let ended = self.0.wait().unwrap();
+        assert!(!ended.hung, "it hangs: {ended:#?}");
+        Ran { code: ended.code, stdout: ended.stdout, stderr: ended.stderr }
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use amp_sandbox::events::Dataset;
 use amp_sandbox::export::{ExportConfig, ExportServer};
+pub(crate) use amp_sandbox::process::HANG;
 use amp_sandbox::time::{Hour, Window};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,9 +18,6 @@ pub(crate) use crate::run::{Ran, Run, Running};
 /// A day long settled, and one of its hours.
 pub(crate) const DAY: &str = "2025-11-06";
 pub(crate) const HOUR: &str = "2025-11-06T04";
-
-/// Longer than any run here may take; it only turns a hang into a failure.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Lab {
     pub(crate) server: ExportServer,
@@ -70,7 +68,7 @@ impl Lab {
     /// A run with no environment but PATH and HOME, in the laboratory's directory.
     pub(crate) fn bare(&self, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amp-extract"));
-        command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
+        command.args(args).env_clear().current_dir(self.dir.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.dir.path());
         Run::new(command)
     }

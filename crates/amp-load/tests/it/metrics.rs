@@ -5,7 +5,7 @@ use std::fs;
 
 use amp_sandbox::s3::S3Op;
 
-use crate::support::{FILES, Lab, begin, end, ended, events, signal};
+use crate::support::{FILES, Lab, begin, end, ended, events};
 
 const FILE: &str = "amp.prom";
 const OTHERS: &str = "\
@@ -65,7 +65,7 @@ fn every_end_leaves_metrics() {
     let running = begin(lab.command(&["--metrics-file", FILE]));
     lab.wait_for(S3Op::PutObject);
     code(&[], 75);
-    signal(running.id(), "TERM");
+    running.signal("TERM").unwrap();
     assert_eq!(ended(running).code, Some(143));
     assert_eq!(series(&lab, FILE)["amp_load_last_run_exit_code"], 143.0);
 }

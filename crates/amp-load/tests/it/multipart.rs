@@ -4,7 +4,7 @@ use std::fs;
 
 use amp_sandbox::s3::{Quirks, S3Op};
 
-use crate::support::{BUCKET, FILES, Lab, begin, ended, events, noise, signal};
+use crate::support::{BUCKET, FILES, Lab, begin, ended, events, noise};
 
 const LARGE: [&str; 2] = ["--multipart-threshold", "5MiB"];
 
@@ -125,9 +125,9 @@ fn an_upload_that_may_have_been_begun_is_looked_for_by_the_next_run() {
 fn what_a_killed_run_left_open_is_aborted_by_the_next() {
     let (lab, bytes) = large();
     lab.rule("op=UploadPart,nth=2-:stall");
-    let mut run = begin(lab.command(&LARGE));
+    let run = begin(lab.command(&LARGE));
     lab.wait_for(S3Op::UploadPart);
-    signal(run.id(), "KILL");
+    run.signal("KILL").unwrap();
     run.wait().unwrap();
     assert_eq!(lab.server.open_uploads(BUCKET).len(), 1);
     assert!(journal(&lab).contains("\"open\""));
@@ -158,7 +158,7 @@ fn a_stop_aborts_what_is_under_way() {
         lab.rule("op=UploadPart:stall");
         let run = begin(lab.command(&LARGE));
         lab.wait_for(S3Op::UploadPart);
-        signal(run.id(), name);
+        run.signal(name).unwrap();
         let ended = ended(run);
         assert_eq!(ended.counts(), (code, [1, 0, 0, 0, 0]), "{ended:?}");
         assert_eq!(ended.document()["outcome"], "interrupted");

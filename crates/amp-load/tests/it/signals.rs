@@ -2,7 +2,7 @@
 
 use amp_sandbox::s3::S3Op;
 
-use crate::support::{Lab, begin, ended, signal, wait_until};
+use crate::support::{Lab, begin, ended, wait_until};
 
 fn many() -> Lab {
     let lab = Lab::new();
@@ -19,7 +19,7 @@ fn a_stop_keeps_what_is_confirmed_and_leaves_the_rest() {
         lab.rule("op=PutObject,nth=6-:stall");
         let run = begin(lab.command(&["--concurrency", "2"]));
         wait_until(|| lab.count(S3Op::PutObject) >= 7);
-        signal(run.id(), name);
+        run.signal(name).unwrap();
         let ended = ended(run);
         let (found, [_, uploaded, _, failed, deleted]) = ended.counts();
         assert_eq!((found, uploaded, failed, deleted), (code, 5, 0, 5), "{ended:?}");
@@ -36,7 +36,7 @@ fn a_stop_ends_the_wait_for_a_retry() {
     lab.rule("op=HeadBucket:status=503,retry-after=200");
     let run = begin(lab.command(&[]));
     lab.wait_for(S3Op::HeadBucket);
-    signal(run.id(), "INT");
+    run.signal("INT").unwrap();
     let ended = ended(run);
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert_eq!(ended.document()["outcome"], "interrupted");
@@ -48,9 +48,9 @@ fn a_second_signal_stops_at_once() {
     lab.rule("op=CreateMultipartUpload:stall");
     let run = begin(lab.command(&["--multipart-threshold", "1"]));
     lab.wait_for(S3Op::CreateMultipartUpload);
-    signal(run.id(), "INT");
+    run.signal("INT").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(200));
-    signal(run.id(), "INT");
+    run.signal("INT").unwrap();
     let ended = ended(run);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""), "{ended:?}");
 }
@@ -62,16 +62,12 @@ fn a_run_killed_anywhere_loses_nothing() {
     for number in [1, 4, 9, 16, 25] {
         let before = lab.count(S3Op::PutObject);
         let mut run = begin(lab.command(&["--concurrency", "3"]));
-        wait_until(|| lab.count(S3Op::PutObject) >= before + number || run_is_over(&mut run));
-        let _ = run.kill();
+        wait_until(|| lab.count(S3Op::PutObject) >= before + number || run.is_over().unwrap());
+        run.kill();
         run.wait().unwrap();
         let objects = lab.server.objects("lake").len();
         assert!(lab.left().len() + objects >= 30, "{} {objects}", lab.left().len());
     }
     assert_eq!(lab.run(&[]).code, Some(0));
     assert_eq!(lab.server.objects("lake").len(), 30);
-}
-
-fn run_is_over(run: &mut std::process::Child) -> bool {
-    run.try_wait().unwrap().is_some()
 }

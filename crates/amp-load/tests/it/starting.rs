@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use amp_sandbox::s3::{Quirks, S3Op};
 
-use crate::support::{BUCKET, FILES, Lab, begin, end, ended, exists, signal};
+use crate::support::{BUCKET, FILES, Lab, begin, end, ended, exists};
 
 #[test]
 fn nothing_to_load_is_success_without_network_or_traces() {
@@ -180,7 +180,7 @@ fn a_second_run_stays_away() {
     assert_eq!(second.code, Some(75));
     assert!(second.error(0).contains("another run"), "{second:?}");
     assert_eq!(lab.server.requests().len(), 1);
-    signal(first.id(), "KILL");
+    first.signal("KILL").unwrap();
     ended(first);
     assert_eq!(lab.run(&[]).code, Some(0));
 }

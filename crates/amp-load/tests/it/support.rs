@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amp_core::checksum::Digester;
 use amp_core::ledger::{HourRecord, Ledger};
 use amp_core::name::{EntryName, EventFileName};
 use amp_core::stage::Staging;
+use amp_sandbox::process::{self, HANG, Running};
 use amp_sandbox::s3::{Quirks, S3Config, S3Op, S3Request, S3Server};
 use chrono::Utc;
 use serde_json::Value;
@@ -18,9 +19,6 @@ use tempfile::TempDir;
 pub(crate) const BUCKET: &str = "lake";
 /// Three files as amp-extract names them.
 pub(crate) const FILES: [&str; 3] = ["7_2025-11-06_0#0.json", "7_2025-11-06_9#0.json", "7_2025-11-06_9#1.json"];
-
-/// Longer than any run here may take; it only turns a hang into a failure.
-const HANG: Duration = Duration::from_secs(120);
 
 pub(crate) struct Lab {
     pub(crate) server: S3Server,
@@ -36,11 +34,6 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn new(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-
     /// The one JSON document on stdout.
     pub(crate) fn document(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -124,7 +117,7 @@ impl Lab {
     /// The program with no environment but PATH and HOME, in the laboratory's directory.
     pub(crate) fn bare(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_amp-load"));
-        command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
+        command.args(args).env_clear().current_dir(self.dir.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.dir.path());
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command
@@ -192,31 +185,20 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-pub(crate) fn end(mut command: Command) -> Ended {
-    ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+pub(crate) fn end(command: Command) -> Ended {
+    ended(begin(command))
 }
 
 /// Begins a run that is to be looked at while it goes.
-pub(crate) fn begin(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+pub(crate) fn begin(command: Command) -> Running {
+    Running::start(command, Stdio::piped()).unwrap()
 }
 
-/// Waits for the end of a run whose output is short.
-pub(crate) fn ended(mut child: Child) -> Ended {
-    let id = child.id();
-    let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > HANG {
-            signal(id, "KILL");
-            panic!("the run hangs: {:?}", Ended::new(child.wait_with_output().unwrap()));
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ended::new(child.wait_with_output().unwrap())
-}
-
-pub(crate) fn signal(id: u32, name: &str) {
-    assert!(Command::new("kill").args([format!("-{name}"), id.to_string()]).status().unwrap().success());
+pub(crate) fn ended(running: Running) -> Ended {
+    let ended = running.wait().unwrap();
+    assert!(!ended.hung, "it hangs: {ended:#?}");
+    let process::Ended { code, stdout, stderr, .. } = ended;
+    Ended { code, stdout, stderr }
 }
 
 pub(crate) fn wait_until(mut true_at_last: impl FnMut() -> bool) {

@@ -7,7 +7,7 @@ use amp_core::window::HourWindow;
 use amp_sandbox::s3::S3Op;
 
 use super::{KEY, ON, whole};
-use crate::support::{FILES, Lab, begin, signal, wait_until};
+use crate::support::{FILES, Lab, begin, wait_until};
 
 #[test]
 fn a_file_that_was_not_loaded_holds_the_manifest_back() {
@@ -52,10 +52,10 @@ fn a_run_killed_before_the_put_leaves_it_to_the_next() {
     for stopped_by in ["KILL", "TERM"] {
         let lab = whole();
         lab.rule("op=PutObject,key=_manifests:stall");
-        let mut run = begin(lab.command(&ON));
+        let run = begin(lab.command(&ON));
         wait_until(|| lab.puts() > 0);
         assert!(lab.left().is_empty(), "it comes after everything else");
-        signal(run.id(), stopped_by);
+        run.signal(stopped_by).unwrap();
         run.wait().unwrap();
         lab.server.clear_rules();
         let ended = lab.run(&ON);
