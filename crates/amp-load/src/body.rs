@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 /// A range of a file that is to be sent, as often as it takes.
-pub struct Source {
+pub struct UploadBody {
     /// The file.
     pub file: Arc<File>,
     /// Where the range begins.
@@ -28,8 +28,8 @@ pub struct Source {
     /// How much is read at a time.
     pub buffer: usize,
     /// Told how far it is.
-    pub meter: Arc<dyn Transfer>,
-    told: Arc<AtomicU64>,
+    pub transfer: Arc<dyn Transfer>,
+    reported: Arc<AtomicU64>,
 }
 
 /// Why a body broke off.
@@ -45,22 +45,22 @@ pub enum BodyFault {
 
 /// What one body tells the one who waits for the answer.
 #[derive(Debug)]
-pub struct Flow {
+pub struct BodyMonitor {
     began: Instant,
     moved: AtomicU64,
     fault: OnceLock<BodyFault>,
 }
 
-impl Default for Flow {
+impl Default for BodyMonitor {
     fn default() -> Self {
         Self { began: Instant::now(), moved: AtomicU64::new(0), fault: OnceLock::new() }
     }
 }
 
-impl Flow {
+impl BodyMonitor {
     /// When the connection last asked for bytes.
     #[must_use]
-    pub fn moved(&self) -> Instant {
+    pub fn last_progress(&self) -> Instant {
         self.began + Duration::from_micros(self.moved.load(Ordering::Relaxed))
     }
 
@@ -76,7 +76,7 @@ impl Flow {
     }
 }
 
-impl Source {
+impl UploadBody {
     /// The range of `file` from `offset` that holds `digest`.
     #[must_use]
     pub fn new(
@@ -85,45 +85,45 @@ impl Source {
         digest: Digest,
         to_end: bool,
         buffer: usize,
-        meter: Arc<dyn Transfer>,
+        transfer: Arc<dyn Transfer>,
     ) -> Self {
-        Self { file, offset, digest, to_end, buffer, meter, told: Arc::default() }
+        Self { file, offset, digest, to_end, buffer, transfer, reported: Arc::default() }
     }
 
     /// The same range, known to hold `digest`.
     #[must_use]
-    pub fn holding(self, digest: Digest) -> Self {
+    pub fn with_digest(self, digest: Digest) -> Self {
         Self { digest, ..self }
     }
 
     /// A body for one try.
     #[must_use]
-    pub fn body(&self) -> (FileBody, Arc<Flow>) {
-        let flow = Arc::new(Flow::default());
+    pub fn body(&self) -> (FileBody, Arc<BodyMonitor>) {
+        let monitor = Arc::new(BodyMonitor::default());
         let body = FileBody {
             file: Arc::clone(&self.file),
             offset: self.offset,
             expected: self.digest,
             to_end: self.to_end,
             buffer: self.buffer,
-            meter: Arc::clone(&self.meter),
-            told: Arc::clone(&self.told),
+            transfer: Arc::clone(&self.transfer),
+            reported: Arc::clone(&self.reported),
             digester: Digester::default(),
             sent: 0,
             spare: [None, None],
-            flow: Arc::clone(&flow),
+            monitor: Arc::clone(&monitor),
         };
-        (body, flow)
+        (body, monitor)
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for UploadBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("offset", &self.offset).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("UploadBody").field("offset", &self.offset).field("digest", &self.digest).finish_non_exhaustive()
     }
 }
 
-/// The bytes of a [`Source`], once.
+/// The bytes of a [`UploadBody`], once.
 ///
 /// The last of them is held back until all are known to be what was promised: a request that carries anything else can't succeed.
 pub struct FileBody {
@@ -132,14 +132,14 @@ pub struct FileBody {
     expected: Digest,
     to_end: bool,
     buffer: usize,
-    meter: Arc<dyn Transfer>,
+    transfer: Arc<dyn Transfer>,
     /// How far any try of the source came, so that a retry is not counted twice.
-    told: Arc<AtomicU64>,
+    reported: Arc<AtomicU64>,
     digester: Digester,
     sent: u64,
     /// Buffers that may be free again once the connection has written them.
     spare: [Option<Bytes>; 2],
-    flow: Arc<Flow>,
+    monitor: Arc<BodyMonitor>,
 }
 
 impl FileBody {
@@ -195,15 +195,15 @@ impl Body for FileBody {
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let body = self.get_mut();
-        body.flow.touch();
+        body.monitor.touch();
         // A short read of the page cache on the reactor costs less than a hop to another thread.
         let next = body.next();
         if let Err(fault) = &next {
-            body.flow.fault.set(fault.clone()).ok();
+            body.monitor.fault.set(fault.clone()).ok();
         }
-        let before = body.told.fetch_max(body.sent, Ordering::Relaxed);
+        let before = body.reported.fetch_max(body.sent, Ordering::Relaxed);
         if body.sent > before {
-            body.meter.advance(body.sent - before);
+            body.transfer.advance(body.sent - before);
         }
         Poll::Ready(next.transpose().map(|chunk| chunk.map(Frame::data)))
     }
@@ -225,24 +225,24 @@ mod tests {
 
     const LEN: usize = 10_000;
 
-    fn source(bytes: &[u8], promised: &[u8]) -> Source {
+    fn source(bytes: &[u8], promised: &[u8]) -> UploadBody {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(promised);
-        Source::new(Arc::new(file), 0, digester.digest(), true, 1024, Arc::new(NoProgress))
+        UploadBody::new(Arc::new(file), 0, digester.digest(), true, 1024, Arc::new(NoProgress))
     }
 
     /// The bytes that came, and the fault if there was one.
-    fn drain(source: &Source) -> (Vec<u8>, Option<BodyFault>) {
-        let (mut body, flow) = source.body();
+    fn drain(source: &UploadBody) -> (Vec<u8>, Option<BodyFault>) {
+        let (mut body, monitor) = source.body();
         let mut bytes = Vec::new();
         let mut context = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut context) {
             match frame {
                 Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap()),
                 Err(fault) => {
-                    assert_eq!(flow.fault(), Some(fault.clone()));
+                    assert_eq!(monitor.fault(), Some(fault.clone()));
                     return (bytes, Some(fault));
                 }
             }

@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use amp_core::receipt::{Expected, Proof, Receipt, Stored};
 use tokio::sync::OnceCell;
 
+use crate::checksum::md5_hex;
 use crate::error::LoadError;
-use crate::store::{S3Store, StoreError, Tries, Trouble};
-use crate::sum::md5_hex;
+use crate::store::{Retrier, S3Store, StoreError, StoreErrorKind};
 use crate::threads::blocking;
 
 /// What is known of a server's word.
 #[derive(Debug)]
-pub struct Confirmation {
+pub struct Confirmer {
     /// Amazon's own answers need no second look.
     amazon: bool,
     /// Whether a checksum in the server's answers is only what we sent it.
     echoes: OnceCell<bool>,
-    size_told: AtomicBool,
+    size_warned: AtomicBool,
 }
 
 /// An upload that is to be confirmed.
 #[derive(Debug)]
-pub struct Claim<'a> {
+pub struct PendingUpload<'a> {
     /// Its key.
     pub key: &'a str,
     /// Its file.
@@ -33,40 +33,40 @@ pub struct Claim<'a> {
     pub expected: Expected,
 }
 
-impl Confirmation {
+impl Confirmer {
     /// For a server that is Amazon's, or not.
     #[must_use]
     pub fn new(amazon: bool) -> Self {
-        Self { amazon, echoes: OnceCell::new(), size_told: AtomicBool::new(false) }
+        Self { amazon, echoes: OnceCell::new(), size_warned: AtomicBool::new(false) }
     }
 
     /// The receipt for an upload that the server answered with `reply`, or whose answer was lost.
     ///
     /// # Errors
     /// When what the server holds is something else, or nothing tells.
-    pub async fn receipt(
+    pub async fn confirm(
         &self,
         store: &S3Store,
-        tries: &Tries,
-        claim: Claim<'_>,
+        retrier: &Retrier,
+        pending: PendingUpload<'_>,
         reply: Option<Stored>,
     ) -> Result<Receipt, LoadError> {
         let reply = reply.unwrap_or_default();
         if reply.checksum.is_some() {
-            let first_look = || self.is_echo(store, tries, &claim);
+            let first_look = || self.is_echo(store, retrier, &pending);
             if self.amazon || !*self.echoes.get_or_try_init(first_look).await? {
-                return Ok(Receipt::compare(&claim.expected, &Stored { etag: None, ..reply })?);
+                return Ok(Receipt::compare(&pending.expected, &Stored { etag: None, ..reply })?);
             }
         }
-        let algorithm = claim.expected.checksum.algorithm;
-        match tries.run(|_| store.head(claim.key, algorithm)).await {
-            Ok(Some(held)) => self.by_best(claim, held).await,
+        let algorithm = pending.expected.checksum.algorithm;
+        match retrier.run(|_| store.head(pending.key, algorithm)).await {
+            Ok(Some(held)) => self.confirm_held(pending, held).await,
             Ok(None) => Err(LoadError::Vanished),
-            Err(error @ StoreError { trouble: Trouble::Denied(_), .. }) if reply.etag.is_none() => {
+            Err(error @ StoreError { kind: StoreErrorKind::Denied(_), .. }) if reply.etag.is_none() => {
                 Err(LoadError::Unprovable(error))
             }
-            Err(StoreError { trouble: Trouble::Denied(_), .. }) => {
-                self.by_best(claim, Stored { checksum: None, ..reply }).await
+            Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => {
+                self.confirm_held(pending, Stored { checksum: None, ..reply }).await
             }
             Err(error) => Err(error.into()),
         }
@@ -76,16 +76,16 @@ impl Confirmation {
     ///
     /// # Errors
     /// When it is something else.
-    pub async fn by_best(&self, mut claim: Claim<'_>, held: Stored) -> Result<Receipt, LoadError> {
+    pub async fn confirm_held(&self, mut pending: PendingUpload<'_>, held: Stored) -> Result<Receipt, LoadError> {
         if held.checksum.is_none() && held.etag.is_some() {
-            let (file, bytes) = (Arc::clone(claim.file), claim.expected.digest.bytes);
-            claim.expected.etag =
+            let (file, bytes) = (Arc::clone(pending.file), pending.expected.digest.bytes);
+            pending.expected.etag =
                 Some(blocking(move || md5_hex(&file, bytes)).await?.map_err(|error| {
                     LoadError::Internal(format!("cannot read the file again for its MD5: {error}"))
                 })?);
         }
-        let receipt = Receipt::compare(&claim.expected, &held)?;
-        if receipt.proof() == Proof::Size && !self.size_told.swap(true, Ordering::Relaxed) {
+        let receipt = Receipt::compare(&pending.expected, &held)?;
+        if receipt.proof() == Proof::Size && !self.size_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the server tells neither checksum nor MD5 of what it stores: uploads are confirmed by their size alone"
             );
@@ -94,16 +94,21 @@ impl Confirmation {
     }
 
     /// Looks whether the server knows the checksum of an object that it has just confirmed by one.
-    async fn is_echo(&self, store: &S3Store, tries: &Tries, claim: &Claim<'_>) -> Result<bool, LoadError> {
-        let algorithm = claim.expected.checksum.algorithm;
-        let echoes = match tries.run(|_| store.head(claim.key, algorithm)).await {
+    async fn is_echo(
+        &self,
+        store: &S3Store,
+        retrier: &Retrier,
+        pending: &PendingUpload<'_>,
+    ) -> Result<bool, LoadError> {
+        let algorithm = pending.expected.checksum.algorithm;
+        let echoes = match retrier.run(|_| store.head(pending.key, algorithm)).await {
             Ok(None) => return Err(LoadError::Vanished),
             Ok(Some(held)) if held.checksum.is_none() => true,
             Ok(Some(held)) => {
-                Receipt::compare(&claim.expected, &Stored { etag: None, ..held })?;
+                Receipt::compare(&pending.expected, &Stored { etag: None, ..held })?;
                 false
             }
-            Err(StoreError { trouble: Trouble::Denied(_), .. }) => true,
+            Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => true,
             Err(error) => return Err(error.into()),
         };
         if echoes {

@@ -6,7 +6,7 @@ use amp_core::receipt::Mismatch;
 use amp_core::retry::Verdict;
 
 use crate::body::BodyFault;
-use crate::store::{StoreError, Trouble};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Why a file was not loaded. It stays where it is.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum LoadError {
     Modified(String),
     /// It is being written to.
     #[error("it changed while it was read or uploaded; nothing was kept of it, run again when it is finished")]
-    Unsteady,
+    ChangedWhileRead,
     /// The key is taken.
     #[error(
         "an object of that key exists; `--if-exists overwrite` replaces it, `--if-exists skip` takes it for the file if it is the same"
@@ -48,9 +48,9 @@ pub enum LoadError {
 
 impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
-        match error.trouble {
-            Trouble::Body(BodyFault::Changed) => Self::Unsteady,
-            Trouble::Exists => Self::Exists,
+        match error.kind {
+            StoreErrorKind::Body(BodyFault::Changed) => Self::ChangedWhileRead,
+            StoreErrorKind::Exists => Self::Exists,
             _ => Self::Store(error),
         }
     }
@@ -61,7 +61,7 @@ impl LoadError {
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
-            Self::Store(StoreError { trouble: Trouble::Stopped, .. }) => None,
+            Self::Store(StoreError { kind: StoreErrorKind::Stopped, .. }) => None,
             Self::Store(error) => Some(error.verdict()),
             _ => Some(Verdict::Permanent),
         }
@@ -70,14 +70,14 @@ impl LoadError {
 
 /// Why a run ended before its end.
 #[derive(Debug)]
-pub(crate) struct End {
+pub(crate) struct RunError {
     /// What the exit code is to say.
     pub(crate) exit: Exit,
     /// What happened and what to do.
     pub(crate) error: String,
 }
 
-impl End {
+impl RunError {
     /// Something is not as it must be for a run to begin.
     pub(crate) fn unusable(error: impl ToString) -> Self {
         Self { exit: Exit::Unusable, error: error.to_string() }
@@ -89,10 +89,10 @@ impl End {
     }
 }
 
-impl From<StoreError> for End {
+impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
-        let exit = match (&error.trouble, error.verdict()) {
-            (Trouble::Stopped, _) => Exit::Interrupted,
+        let exit = match (&error.kind, error.verdict()) {
+            (StoreErrorKind::Stopped, _) => Exit::Interrupted,
             (_, Verdict::Transient { .. }) => Exit::Temporary,
             _ => Exit::Refused,
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use amp_core::name::EventFileName;
 
 /// The longest key that S3 takes, in bytes of UTF-8.
-pub(crate) const LONGEST: usize = 1024;
+pub(crate) const MAX_KEY_BYTES: usize = 1024;
 
 /// A prefix and a template with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum KeyError {
     #[error("its name has no {{{0}}}, which the key template asks for; rename it or use a template of {{file}}")]
     Lacks(&'static str),
     /// S3 would refuse it.
-    #[error("its key would have {0} bytes, S3 takes {LONGEST}; shorten the prefix, the template or the name")]
+    #[error("its key would have {0} bytes, S3 takes {MAX_KEY_BYTES}; shorten the prefix, the template or the name")]
     TooLong(usize),
 }
 
@@ -130,7 +130,7 @@ impl KeyTemplate {
                 }
             }
         }
-        if key.len() > LONGEST { Err(KeyError::TooLong(key.len())) } else { Ok(key) }
+        if key.len() > MAX_KEY_BYTES { Err(KeyError::TooLong(key.len())) } else { Ok(key) }
     }
 
     fn has(&self, wanted: &[Field]) -> bool {
@@ -143,7 +143,7 @@ impl KeyTemplate {
 
     /// Whether files of different days have different keys.
     #[must_use]
-    pub fn tells_days_apart(&self) -> bool {
+    pub fn separates_days(&self) -> bool {
         self.has(&[Field::File]) || self.is_dated()
     }
 
@@ -161,7 +161,7 @@ impl KeyTemplate {
 
     /// What about the template is likely to be a mistake.
     #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
             let example = self.key("FILE.json").unwrap_or_else(|_| format!("{}…", self.prefix));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn templates_under_which_days_collide_are_doubted() {
-        let doubts = |prefix, template| KeyTemplate::parse(prefix, template).unwrap().doubts().len();
+        let doubts = |prefix, template| KeyTemplate::parse(prefix, template).unwrap().warnings().len();
         assert_eq!(doubts("", "{file}"), 0);
         assert_eq!(doubts("raw/", "{date}/{hour}-{part}.{ext}"), 0);
         assert_eq!(doubts("raw", "{year}{month}{day}/{hour}-{part}.{ext}"), 1);
@@ -268,7 +268,7 @@ mod tests {
         fn no_template_makes_the_parser_panic(prefix in ".*", template in ".*", file in ".*") {
             if let Ok(template) = KeyTemplate::parse(&prefix, &template) {
                 let _ = template.key(&file);
-                let _ = template.doubts();
+                let _ = template.warnings();
             }
         }
 

@@ -1,14 +1,15 @@
 //! Loads what lies in `extracted_data/` into an S3 bucket and deletes what S3 confirmed.
 //!
-//! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), takes a permit ([`loader`]), is opened and its digest found
-//! ([`identify`]), goes out as a plain body ([`body`]) through the AWS SDK ([`store`]), what S3 answers becomes a receipt ([`confirm`]),
+//! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), takes a permit ([`loader`]), is inspected and its digest found
+//! ([`inspect`]), goes out as a plain body ([`body`]) through the AWS SDK ([`store`]), what S3 answers becomes a receipt ([`confirm`]),
 //! and against the receipt it is noted and deleted ([`recorder`]). When all is done, whole days get their manifests ([`manifest`]).
 
 mod args;
 pub mod body;
+mod checksum;
 pub mod confirm;
 mod error;
-pub mod identify;
+pub mod inspect;
 pub mod key;
 pub mod loader;
 pub mod manifest;
@@ -16,13 +17,12 @@ mod multipart;
 pub mod plan;
 pub mod recorder;
 mod settings;
+mod stats;
 pub mod store;
-mod sum;
 mod summary;
 pub mod tags;
-mod tally;
 mod threads;
-pub mod uploads;
+pub mod upload_journal;
 mod verify;
 
 use std::sync::Arc;
@@ -33,30 +33,30 @@ use amp_core::lock::LockError;
 use amp_core::stage::{Scan, Staging};
 
 pub use args::Args;
-use error::End;
-use identify::Identifier;
+use error::RunError;
+use inspect::FileInspector;
 use loader::Loader;
-use manifest::{Destination, Journal, KeyTaken, Manifests};
+use manifest::{Destination, KeyTaken, ManifestJournal, Manifests};
 use plan::Plan;
 use recorder::Recorder;
 pub use settings::{IfExists, Settings};
-use store::{S3Store, Tries};
+use stats::RunStats;
+use store::{Retrier, S3Store};
 pub use summary::{Failure, Files, Summary, VERIFY_JOB, Verified};
-use tally::Tally;
-use uploads::Uploads;
+use upload_journal::UploadJournal;
 
 /// Does what `settings` ask and says what came of it. Every failure is in the summary.
 pub async fn run(settings: Settings, session: &Session) -> Summary {
-    let mut summary = Summary::new(&settings.place.bucket);
-    let halt = Stop::default();
-    let tries = Arc::new(Tries::new(session.common.retry, halt.clone()));
-    let relay = relay(session.stop.clone(), halt.clone());
-    if let Err(End { exit, error }) = attempt(settings, session, &halt, &tries, &mut summary).await {
+    let mut summary = Summary::new(&settings.bucket.name);
+    let stop = Stop::default();
+    let retrier = Arc::new(Retrier::new(session.common.retry, stop.clone()));
+    let relay = relay(session.stop.clone(), stop.clone());
+    if let Err(RunError { exit, error }) = attempt(settings, session, &stop, &retrier, &mut summary).await {
         tracing::error!("{error}");
-        summary.end(exit, error);
+        summary.record_run_error(exit, error);
     }
     relay.abort();
-    summary.retries = tries.retries();
+    summary.retries = retrier.retries();
     summary.seconds = session.seconds();
     tracing::info!("{}", summary.line());
     summary
@@ -65,18 +65,18 @@ pub async fn run(settings: Settings, session: &Session) -> Summary {
 async fn attempt(
     settings: Settings,
     session: &Session,
-    halt: &Stop,
-    tries: &Arc<Tries>,
+    stop: &Stop,
+    retrier: &Arc<Retrier>,
     summary: &mut Summary,
-) -> Result<(), End> {
+) -> Result<(), RunError> {
     let root = &session.common.extracted_dir;
     if let Some(days) = settings.verify_days {
-        return compare(settings, days, session, tries, summary).await;
+        return compare(settings, days, session, retrier, summary).await;
     }
-    let scan = Staging::existing(root).scan().map_err(End::unusable)?;
-    tell_ignored(&scan);
+    let scan = Staging::existing(root).scan().map_err(RunError::unusable)?;
+    log_ignored(&scan);
     if session.common.dry_run {
-        return rehearse(scan, &settings, session, summary).await;
+        return dry_run(scan, &settings, session, summary).await;
     }
     summary.files.found = scan.files.len();
     let may_put = settings.manifest_prefix.is_some() && !days_of(&Staging::existing(root))?.is_empty();
@@ -84,56 +84,56 @@ async fn attempt(
         tracing::info!("nothing to load in {}", root.display());
         return Ok(());
     }
-    tell_doubts(&settings);
-    let staging = Staging::open(root).map_err(End::unusable)?;
+    log_warnings(&settings);
+    let staging = Staging::open(root).map_err(RunError::unusable)?;
     let _lock = staging.lock("load").map_err(|error| match error {
-        LockError::Held(_) => End::temporary(error),
-        LockError::Io(..) => End::unusable(error),
+        LockError::Held(_) => RunError::temporary(error),
+        LockError::Io(..) => RunError::unusable(error),
     })?;
     // What another run loaded while we had no lock is gone.
-    let scan = staging.scan().map_err(End::unusable)?;
+    let scan = staging.scan().map_err(RunError::unusable)?;
     summary.files.found = scan.files.len();
     let plan = make_plan(scan, &settings)?;
     let manifests = manifests_of(&staging, &settings).await?.map(Arc::new);
-    if summary.files.found == 0 && !is_any_due(manifests.as_ref()).await? {
+    if summary.files.found == 0 && !is_any_pending(manifests.as_ref()).await? {
         tracing::info!("nothing to load in {}", root.display());
         return Ok(());
     }
-    load(settings, session, halt, tries, staging, plan, manifests, summary).await
+    load(settings, session, stop, retrier, staging, plan, manifests, summary).await
 }
 
-fn days_of(staging: &Staging) -> Result<Vec<chrono::NaiveDate>, End> {
-    Ledger::at(&staging.state_dir()).days().map_err(End::unusable)
+fn days_of(staging: &Staging) -> Result<Vec<chrono::NaiveDate>, RunError> {
+    Ledger::at(&staging.state_dir()).days().map_err(RunError::unusable)
 }
 
 /// Gives every file its key, which must not be that of another or of a manifest.
-fn make_plan(scan: Scan, settings: &Settings) -> Result<Plan, End> {
-    let plan = Plan::make(scan, &settings.keys).map_err(End::unusable)?;
-    let taken = settings.manifest_prefix.as_ref().and_then(|prefix| plan.find_key(|key| prefix.takes(key)));
+fn make_plan(scan: Scan, settings: &Settings) -> Result<Plan, RunError> {
+    let plan = Plan::make(scan, &settings.keys).map_err(RunError::unusable)?;
+    let taken = settings.manifest_prefix.as_ref().and_then(|prefix| plan.find_key(|key| prefix.is_manifest_key(key)));
     match taken.cloned() {
         None => Ok(plan),
-        Some(plan::Planned { file, key }) => {
-            Err(End::unusable(format!("nothing was uploaded: {}", KeyTaken { key, file })))
+        Some(plan::PlannedUpload { file, key }) => {
+            Err(RunError::unusable(format!("nothing was uploaded: {}", KeyTaken { key, file })))
         }
     }
 }
 
 /// The manifests of the run, if it is to put any.
-async fn manifests_of(staging: &Staging, settings: &Settings) -> Result<Option<Manifests>, End> {
+async fn manifests_of(staging: &Staging, settings: &Settings) -> Result<Option<Manifests>, RunError> {
     let Some(prefix) = settings.manifest_prefix.clone() else { return Ok(None) };
-    let endpoint = S3Store::foreign_endpoint_of(&settings.place).await?;
-    let to = Destination { bucket: settings.place.bucket.clone(), endpoint, keys: settings.keys.clone() };
-    Manifests::open(staging, prefix, to).map(Some).map_err(End::unusable)
+    let endpoint = S3Store::custom_endpoint_of(&settings.bucket).await?;
+    let to = Destination { bucket: settings.bucket.name.clone(), endpoint, keys: settings.keys.clone() };
+    Manifests::open(staging, prefix, to).map(Some).map_err(RunError::unusable)
 }
 
-async fn is_any_due(manifests: Option<&Arc<Manifests>>) -> Result<bool, End> {
+async fn is_any_pending(manifests: Option<&Arc<Manifests>>) -> Result<bool, RunError> {
     let Some(manifests) = manifests.cloned() else { return Ok(false) };
-    threads::blocking(move || manifests.is_any_due()).await.map_err(End::unusable)?.map_err(End::unusable)
+    threads::blocking(move || manifests.is_any_pending()).await.map_err(RunError::unusable)?.map_err(RunError::unusable)
 }
 
-fn tell_doubts(settings: &Settings) {
-    let of_manifests = settings.manifest_prefix.as_ref().and_then(|prefix| prefix.doubt(&settings.keys));
-    settings.keys.doubts().iter().chain(&of_manifests).for_each(|doubt| tracing::warn!("{doubt}"));
+fn log_warnings(settings: &Settings) {
+    let of_manifests = settings.manifest_prefix.as_ref().and_then(|prefix| prefix.warning(&settings.keys));
+    settings.keys.warnings().iter().chain(&of_manifests).for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// Compares what earlier runs loaded with the bucket.
@@ -141,61 +141,61 @@ async fn compare(
     settings: Settings,
     days: u32,
     session: &Session,
-    tries: &Arc<Tries>,
+    retrier: &Arc<Retrier>,
     summary: &mut Summary,
-) -> Result<(), End> {
+) -> Result<(), RunError> {
     let staging = Staging::existing(&session.common.extracted_dir);
-    let manifests = Journal::open(&staging).map_err(End::unusable)?.records();
-    let records =
-        verify::recorded(&Ledger::at(&staging.state_dir()), manifests, &settings.place.bucket, days, session)?;
+    let manifests = ManifestJournal::open(&staging).map_err(RunError::unusable)?.records();
+    let records = verify::recorded(&Ledger::at(&staging.state_dir()), manifests, &settings.bucket.name, days, session)?;
     if session.common.dry_run {
-        let planned = records.into_iter().map(|known| plan::Planned { file: known.load.file, key: known.load.key });
+        let planned =
+            records.into_iter().map(|known| plan::PlannedUpload { file: known.load.file, key: known.load.key });
         (summary.dry_run, summary.verified, summary.planned) =
             (true, Some(Verified::default()), Some(planned.collect()));
         return Ok(());
     }
-    let store = reach(&settings, session, tries).await?;
-    verify::verify(records, settings.concurrency, session, store, tries, summary).await
+    let store = connect(&settings, session, retrier).await?;
+    verify::verify(records, settings.concurrency, session, store, retrier, summary).await
 }
 
-fn tell_ignored(scan: &Scan) {
+fn log_ignored(scan: &Scan) {
     scan.ignored.iter().for_each(|(name, why)| tracing::warn!("{name} is left alone: {why}"));
 }
 
 /// Says what would be done.
-async fn rehearse(scan: Scan, settings: &Settings, session: &Session, summary: &mut Summary) -> Result<(), End> {
-    tell_doubts(settings);
-    if settings.place.bucket.is_empty() {
+async fn dry_run(scan: Scan, settings: &Settings, session: &Session, summary: &mut Summary) -> Result<(), RunError> {
+    log_warnings(settings);
+    if settings.bucket.name.is_empty() {
         tracing::warn!("the bucket is missing: give --bucket or set AWS_BUCKET_NAME in the environment or in .env");
     }
     let plan = make_plan(scan, settings)?;
     let staging = Staging::existing(&session.common.extracted_dir);
     if let Some(manifests) = manifests_of(&staging, settings).await? {
-        summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(End::unusable)?;
+        summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(RunError::unusable)?;
     }
     summary.dry_run = true;
     summary.files.found = plan.found();
-    let tally = Tally::default();
+    let stats = RunStats::default();
     for (file, error) in &plan.keyless {
-        let planned = plan::Planned { file: file.clone(), key: String::new() };
-        tally.failed(&planned, &error.to_string(), None);
+        let planned = plan::PlannedUpload { file: file.clone(), key: String::new() };
+        stats.failed(&planned, &error.to_string(), None);
     }
     if summary.files.found > 0 {
-        tally.conclude(summary, false);
+        stats.conclude(summary, false);
     }
     summary.planned = Some(plan.uploads);
     Ok(())
 }
 
 /// Connects and makes sure that the bucket is there.
-async fn reach(settings: &Settings, session: &Session, tries: &Tries) -> Result<S3Store, End> {
-    let connecting = S3Store::connect(&settings.place, settings.storage.clone(), session.common.read_timeout);
+async fn connect(settings: &Settings, session: &Session, retrier: &Retrier) -> Result<S3Store, RunError> {
+    let connecting = S3Store::connect(&settings.bucket, settings.object_options.clone(), session.common.read_timeout);
     let Some(store) = session.stop.unless_requested(connecting).await else {
-        return Err(End { exit: amp_cli::Exit::Interrupted, error: "stopped before anything was done".into() });
+        return Err(RunError { exit: amp_cli::Exit::Interrupted, error: "stopped before anything was done".into() });
     };
     let store = store?;
     let prefix = settings.keys.prefix();
-    tries.run(|_| store.check(prefix)).await?;
+    retrier.run(|_| store.check(prefix)).await?;
     Ok(store)
 }
 
@@ -203,50 +203,50 @@ async fn reach(settings: &Settings, session: &Session, tries: &Tries) -> Result<
 async fn load(
     settings: Settings,
     session: &Session,
-    halt: &Stop,
-    tries: &Arc<Tries>,
+    stop: &Stop,
+    retrier: &Arc<Retrier>,
     staging: Staging,
     plan: Plan,
     manifests: Option<Arc<Manifests>>,
     summary: &mut Summary,
-) -> Result<(), End> {
-    let store = reach(&settings, session, tries).await?;
-    let endpoint = store.foreign_endpoint();
-    let uploads = Uploads::open(&staging, &settings.place.bucket, endpoint.clone()).map_err(End::unusable)?;
+) -> Result<(), RunError> {
+    let store = connect(&settings, session, retrier).await?;
+    let endpoint = store.custom_endpoint();
+    let uploads = UploadJournal::open(&staging, &settings.bucket.name, endpoint.clone()).map_err(RunError::unusable)?;
     multipart::abort_leftovers(&store, &uploads).await;
 
     let ledger = Ledger::at(&staging.state_dir());
     let bytes = plan.uploads.iter().filter_map(|planned| staging.root().join(&planned.file).metadata().ok());
-    let meter = session.progress.begin("uploading", Some(bytes.map(|metadata| metadata.len()).sum()));
-    meter.expect_items(plan.uploads.len() as u64);
-    let tally = Arc::new(Tally::default());
+    let transfer = session.progress.begin("uploading", Some(bytes.map(|metadata| metadata.len()).sum()));
+    transfer.expect_items(plan.uploads.len() as u64);
+    let stats = Arc::new(RunStats::default());
     let recorder = Recorder {
         ledger: ledger.clone(),
-        bucket: settings.place.bucket.clone(),
+        bucket: settings.bucket.name.clone(),
         endpoint,
         keep_local: settings.keep_local,
-        tally: Arc::clone(&tally),
+        stats: Arc::clone(&stats),
     };
-    let identifier = Identifier::new(staging, ledger, settings.accept_modified);
+    let inspector = FileInspector::new(staging, ledger, settings.accept_modified);
     let (sender, recording) = recorder.start();
-    let (tries, halt, meter) = (Arc::clone(tries), halt.clone(), Arc::from(meter));
-    let loader = Loader::new(settings, store, tries, identifier, uploads, halt, meter, Arc::clone(&tally));
+    let (retrier, stop, transfer) = (Arc::clone(retrier), stop.clone(), Arc::from(transfer));
+    let loader = Loader::new(settings, store, retrier, inspector, uploads, stop, transfer, Arc::clone(&stats));
     loader.run(plan, sender).await;
-    recording.await.map_err(|error| End::unusable(format!("internal error: {error}")))?;
+    recording.await.map_err(|error| RunError::unusable(format!("internal error: {error}")))?;
     if let Some(manifests) = manifests {
-        manifests.put_due(&loader).await;
+        manifests.put_pending(&loader).await;
     }
     if let Err(error) = loader.uploads.tidy() {
         tracing::warn!("{error}");
     }
-    tally.conclude(summary, session.stop.is_requested());
+    stats.conclude(summary, session.stop.is_requested());
     Ok(())
 }
 
 /// Halts a run when the program is to stop; a run may also halt by itself.
-fn relay(stop: Stop, halt: Stop) -> tokio::task::JoinHandle<()> {
+fn relay(session: Stop, run: Stop) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        stop.unless_requested(std::future::pending::<()>()).await;
-        halt.request();
+        session.unless_requested(std::future::pending::<()>()).await;
+        run.request();
     })
 }

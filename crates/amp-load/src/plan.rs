@@ -9,7 +9,7 @@ use crate::key::{KeyError, KeyTemplate};
 
 /// A file and the key it is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Planned {
+pub struct PlannedUpload {
     /// The file's name.
     pub file: String,
     /// Its object's key.
@@ -20,7 +20,7 @@ pub struct Planned {
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The uploads, by file name.
-    pub uploads: Vec<Planned>,
+    pub uploads: Vec<PlannedUpload>,
     /// Files that can have no key, and why.
     pub keyless: Vec<(String, KeyError)>,
 }
@@ -47,7 +47,7 @@ impl Plan {
         let mut plan = Self::default();
         for file in scan.files {
             match keys.key(&file) {
-                Ok(key) => plan.uploads.push(Planned { file, key }),
+                Ok(key) => plan.uploads.push(PlannedUpload { file, key }),
                 Err(error) => plan.keyless.push((file, error)),
             }
         }
@@ -58,7 +58,7 @@ impl Plan {
     fn check(&self) -> Result<(), Collision> {
         let mut first: HashMap<&str, &str> = HashMap::with_capacity(self.uploads.len());
         let mut found: Option<Collision> = None;
-        for Planned { file, key } in &self.uploads {
+        for PlannedUpload { file, key } in &self.uploads {
             let Some(other) = first.insert(key, file) else { continue };
             let example = || (other.to_owned(), file.clone());
             found.get_or_insert_with(|| Collision { count: 0, example: example(), key: key.clone() }).count += 1;
@@ -67,7 +67,7 @@ impl Plan {
     }
 
     /// The first file, if there is one, whose key `takes` takes.
-    pub fn find_key(&self, takes: impl Fn(&str) -> bool) -> Option<&Planned> {
+    pub fn find_key(&self, takes: impl Fn(&str) -> bool) -> Option<&PlannedUpload> {
         self.uploads.iter().find(|planned| takes(&planned.key))
     }
 

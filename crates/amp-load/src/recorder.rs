@@ -13,13 +13,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use crate::error::LoadError;
-use crate::plan::Planned;
-use crate::tally::Tally;
+use crate::plan::PlannedUpload;
+use crate::stats::RunStats;
 
 /// Files open at most while they wait to be noted.
-const WAITING: usize = 64;
+const QUEUE_CAPACITY: usize = 64;
 /// How long the first of a batch waits for others: a sync for each small file would cost more than its upload.
-const GATHER: Duration = Duration::from_millis(20);
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 /// A file of which S3 holds every byte.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Loaded {
     /// The file.
     pub staged: StagedFile,
     /// Its name and key.
-    pub planned: Planned,
+    pub planned: PlannedUpload,
     /// The proof.
     pub receipt: Receipt,
     /// What was unpacked under the name, where the operator accepted something else.
@@ -50,22 +50,22 @@ pub struct Recorder {
     /// Whether confirmed files stay.
     pub keep_local: bool,
     /// Told what became of each.
-    pub tally: Arc<Tally>,
+    pub stats: Arc<RunStats>,
 }
 
 impl Recorder {
     /// Takes files in until the sender is dropped; the handle ends when all are dealt with.
     #[must_use]
     pub fn start(self) -> (Sender<Loaded>, JoinHandle<()>) {
-        let (sender, receiver) = channel(WAITING);
+        let (sender, receiver) = channel(QUEUE_CAPACITY);
         (sender, tokio::task::spawn_blocking(move || self.run(receiver)))
     }
 
     fn run(self, mut receiver: Receiver<Loaded>) {
         while let Some(first) = receiver.blocking_recv() {
-            thread::sleep(GATHER);
+            thread::sleep(BATCH_DELAY);
             let mut batch = vec![first];
-            while batch.len() < 2 * WAITING
+            while batch.len() < 2 * QUEUE_CAPACITY
                 && let Ok(next) = receiver.try_recv()
             {
                 batch.push(next);
@@ -78,7 +78,7 @@ impl Recorder {
         let records: Vec<_> = batch.iter().map(|loaded| self.record(loaded)).collect();
         if let Err(error) = self.ledger.append_loads(&records) {
             let error = format!("S3 has it, but that cannot be noted, so it stays: {error}");
-            batch.iter().for_each(|Loaded { planned, .. }| self.tally.failed(planned, &error, None));
+            batch.iter().for_each(|Loaded { planned, .. }| self.stats.failed(planned, &error, None));
             return;
         }
         batch.into_iter().for_each(|loaded| self.finish(loaded));
@@ -99,7 +99,7 @@ impl Recorder {
     }
 
     fn finish(&self, Loaded { staged, planned, receipt, skipped, seconds, .. }: Loaded) {
-        let Planned { file, key } = &planned;
+        let PlannedUpload { file, key } = &planned;
         let (bytes, did) = (receipt.digest().bytes, if skipped { "is there already:" } else { "->" });
         let proof = match receipt.proof() {
             Proof::Checksum => "checksum",
@@ -107,14 +107,14 @@ impl Recorder {
             Proof::Size => "size",
         };
         tracing::info!("{file} {did} s3://{}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)", self.bucket);
-        self.tally.confirmed(bytes, skipped);
+        self.stats.confirmed(bytes, skipped);
         if self.keep_local {
             return;
         }
         match staged.remove(&receipt) {
-            Ok(Removal::Deleted) => self.tally.deleted(),
+            Ok(Removal::Deleted) => self.stats.deleted(),
             Ok(Removal::Replaced) => tracing::info!("{file} was replaced meanwhile and stays for the next run"),
-            Err(error) => self.tally.undeleted(&planned, &LoadError::from(error)),
+            Err(error) => self.stats.delete_failed(&planned, &LoadError::from(error)),
         }
     }
 }

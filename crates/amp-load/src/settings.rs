@@ -1,6 +1,6 @@
 //! What the command line, the environment and `.env` mean together.
 
-mod storage;
+mod object_options;
 
 use amp_cli::Resolved;
 use amp_cli::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
@@ -10,13 +10,13 @@ use chrono::{DateTime, Utc};
 use crate::args::Args;
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
-use crate::store::{Place, Storage};
+use crate::store::{BucketConfig, ObjectOptions};
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the bucket is and who asks.
-    pub place: Place,
+    pub bucket: BucketConfig,
     /// How a file's name becomes a key.
     pub keys: KeyTemplate,
     /// Where the manifests of whole days go; `None`: there are none.
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Files above this size go in parts.
     pub multipart_threshold: u64,
     /// How objects are stored.
-    pub storage: Storage,
+    pub object_options: ObjectOptions,
     /// Whether confirmed files stay.
     pub keep_local: bool,
     /// Whether files are uploaded that changed since they were unpacked.
@@ -79,16 +79,16 @@ const CONCURRENCY: Setting =
     Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
 
 /// The largest object that S3 takes in one request.
-const LARGEST_PUT: u64 = 5 << 30;
+const MAX_PUT_BYTES: u64 = 5 << 30;
 
 impl Settings {
     /// What `args`, the environment and `.env` say; what is wrong is noted in `resolver`.
     pub fn resolve(args: &Args, resolver: &mut Resolver, _now: DateTime<Utc>) -> Option<Resolved<Self>> {
-        let place = resolve_place(args, resolver);
+        let bucket = resolve_bucket(args, resolver);
         let keys = resolve_keys(args, resolver);
         let manifest_prefix =
             resolver.optional(&MANIFESTS, args.manifest_prefix.as_deref(), |text| match (ManifestPrefix::parse(text), &keys) {
-                (_, Some(keys)) if !keys.tells_days_apart() => Err(format!(
+                (_, Some(keys)) if !keys.separates_days() => Err(format!(
                     "no manifest can vouch for a day's objects under the key template `{keys}`, by which those of another day may take \
                      their place; use one with {{file}} or {{date}}"
                 )),
@@ -110,20 +110,20 @@ impl Settings {
         let threshold = flag("--multipart-threshold");
         let multipart_threshold =
             resolver.optional(&threshold, args.multipart_threshold.as_deref(), |text| match parse_bytes(text)? {
-                bytes if bytes > LARGEST_PUT => Err("S3 takes at most 5GiB in one part".to_owned()),
+                bytes if bytes > MAX_PUT_BYTES => Err("S3 takes at most 5GiB in one part".to_owned()),
                 bytes => Ok(bytes),
             });
-        let storage = storage::resolve(args, resolver);
+        let object_options = object_options::resolve(args, resolver);
         let days = resolver.optional(&flag("--days"), args.days.as_deref(), |text| parse_number(text, 1));
         let settings = Self {
-            place: place?,
+            bucket: bucket?,
             keys: keys?,
             manifest_prefix,
             if_exists: if_exists.unwrap_or(IfExists::Overwrite),
             concurrency: concurrency.unwrap_or(16),
             checksum: checksum.unwrap_or(Algorithm::Crc64nvme),
             multipart_threshold: multipart_threshold.unwrap_or(64 << 20),
-            storage,
+            object_options,
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
             verify_days: args.verify.then_some(days.unwrap_or(30)),
@@ -132,7 +132,7 @@ impl Settings {
     }
 }
 
-fn resolve_place(args: &Args, resolver: &mut Resolver) -> Option<Place> {
+fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> {
     let named = resolver.text(&BUCKET, args.bucket.as_deref()).is_some();
     let bucket = resolver.optional(&BUCKET, args.bucket.as_deref(), |text| match text {
         _ if text.starts_with("arn:") => Ok(text.to_owned()),
@@ -170,7 +170,7 @@ fn resolve_place(args: &Args, resolver: &mut Resolver) -> Option<Place> {
         let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_account { Ok(text.to_owned()) } else { Err(format!("`{text}` is no AWS account; it has 12 digits")) }
     });
-    Some(Place { bucket: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http, owner })
+    Some(BucketConfig { name: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http, owner })
 }
 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
@@ -209,9 +209,9 @@ mod tests {
     fn credentials_come_in_pairs_and_are_not_shown() {
         let both = [("AWS_BUCKET_NAME", "b"), ("AWS_ACCESS_KEY", "hunter1"), ("AWS_SECRET_KEY", "hunter2")];
         let settings = resolve(&[], &both).unwrap();
-        assert!(settings.place.credentials.is_some());
+        assert!(settings.bucket.credentials.is_some());
         assert!(!format!("{settings:?}").contains("hunter"));
-        assert!(resolve(&[], &both[..1]).unwrap().place.credentials.is_none());
+        assert!(resolve(&[], &both[..1]).unwrap().bucket.credentials.is_none());
         assert!(resolve(&[], &both[..2]).is_err());
         assert!(resolve(&[], &[both[0], both[2], ("AWS_ACCESS_KEY", "")]).is_err());
     }
@@ -222,12 +222,12 @@ mod tests {
         let problems = resolve(&minio, &[]).unwrap_err();
         assert!(problems[0].contains("--allow-http"), "{problems:?}");
         let settings = resolve(&minio, &[("AMP_ALLOW_HTTP", "true")]).unwrap();
-        assert_eq!(settings.place.endpoint.unwrap().as_str(), "http://minio:9000/");
+        assert_eq!(settings.bucket.endpoint.unwrap().as_str(), "http://minio:9000/");
     }
 
     #[test]
     fn a_dry_run_needs_no_bucket_and_a_bucket_is_a_bare_name() {
-        assert_eq!(resolve(&["--dry-run"], &[]).unwrap().place.bucket, "");
+        assert_eq!(resolve(&["--dry-run"], &[]).unwrap().bucket.name, "");
         assert!(resolve(&[], &[]).is_err());
         assert!(resolve(&["--bucket", "s3://b/x"], &[]).unwrap_err()[0].contains("--prefix"));
         assert!(resolve(&["--bucket", "arn:aws:s3:eu-west-1:1:accesspoint/x"], &[]).is_ok());

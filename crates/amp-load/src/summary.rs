@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
 use serde::Serialize;
 
-use crate::plan::Planned;
+use crate::plan::PlannedUpload;
 
 /// What the metrics of `--verify` begin with: loading nothing, it must not count as a load.
 pub const VERIFY_JOB: &str = "amp_verify";
@@ -39,7 +39,7 @@ pub struct Summary {
     pub dry_run: bool,
     /// What would be done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub planned: Option<Vec<Planned>>,
+    pub planned: Option<Vec<PlannedUpload>>,
     /// Keys of the manifests that would be put, as far as is known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub planned_manifests: Vec<String>,
@@ -115,7 +115,7 @@ impl Summary {
     }
 
     /// Notes what ended the run before its end.
-    pub fn end(&mut self, exit: Exit, error: String) {
+    pub fn record_run_error(&mut self, exit: Exit, error: String) {
         let done = self.files.uploaded + self.files.skipped + self.manifests > 0;
         self.outcome = match exit {
             Exit::Interrupted => Outcome::Interrupted,
@@ -137,7 +137,7 @@ impl Summary {
 impl Document for Summary {
     fn unusable(problems: &[String]) -> Self {
         let mut summary = Self::new("");
-        problems.iter().for_each(|problem| summary.end(Exit::Unusable, problem.clone()));
+        problems.iter().for_each(|problem| summary.record_run_error(Exit::Unusable, problem.clone()));
         summary
     }
 
@@ -179,7 +179,7 @@ impl Document for Summary {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
         if let Some(planned) = &self.planned {
-            for Planned { file, key } in planned {
+            for PlannedUpload { file, key } in planned {
                 writeln!(out, "{file} -> s3://{bucket}/{key}")?;
             }
             let what = if self.verified.is_some() { "objects would be compared" } else { "files would be uploaded" };

@@ -13,7 +13,7 @@ pub struct Tags(String);
 
 /// Why tags are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadTags {
+pub enum TagsError {
     /// A part is no pair.
     #[error("`{0}` is no tag; write k=v&k2=v2")]
     NoPair(String),
@@ -46,15 +46,15 @@ impl Tags {
     ///
     /// # Errors
     /// When S3 would not take them.
-    pub fn parse(text: &str) -> Result<Self, BadTags> {
+    pub fn parse(text: &str) -> Result<Self, TagsError> {
         let pairs = text.split('&').map(pair).collect::<Result<Vec<_>, _>>()?;
         if pairs.len() > MOST {
-            return Err(BadTags::TooMany(pairs.len()));
+            return Err(TagsError::TooMany(pairs.len()));
         }
         let mut header = String::new();
         for (index, (key, value)) in pairs.iter().enumerate() {
             if pairs[..index].iter().any(|(earlier, _)| earlier == key) {
-                return Err(BadTags::Twice(key.clone()));
+                return Err(TagsError::Twice(key.clone()));
             }
             let separator = if index == 0 { "" } else { "&" };
             header.push_str(&format!("{separator}{}={}", encoded(key), encoded(value)));
@@ -69,21 +69,21 @@ impl Tags {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), BadTags> {
-    let (key, value) = text.split_once('=').ok_or_else(|| BadTags::NoPair(text.to_owned()))?;
+fn pair(text: &str) -> Result<(String, String), TagsError> {
+    let (key, value) = text.split_once('=').ok_or_else(|| TagsError::NoPair(text.to_owned()))?;
     let (key, value) = (decoded(key)?, decoded(value)?);
     let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
     match (key.chars().count(), value.chars().count()) {
-        (length, _) if !(1..=LONGEST_KEY).contains(&length) => Err(BadTags::KeyLength(key, length)),
-        (_, length) if length > LONGEST_VALUE => Err(BadTags::ValueLength(key, length)),
-        _ if key.to_ascii_lowercase().starts_with("aws:") => Err(BadTags::Reserved(key)),
-        _ if !key.chars().chain(value.chars()).all(allowed) => Err(BadTags::Character(key)),
+        (length, _) if !(1..=LONGEST_KEY).contains(&length) => Err(TagsError::KeyLength(key, length)),
+        (_, length) if length > LONGEST_VALUE => Err(TagsError::ValueLength(key, length)),
+        _ if key.to_ascii_lowercase().starts_with("aws:") => Err(TagsError::Reserved(key)),
+        _ if !key.chars().chain(value.chars()).all(allowed) => Err(TagsError::Character(key)),
         _ => Ok((key, value)),
     }
 }
 
-fn decoded(text: &str) -> Result<String, BadTags> {
-    let wrong = || BadTags::Encoding(text.to_owned());
+fn decoded(text: &str) -> Result<String, TagsError> {
+    let wrong = || TagsError::Encoding(text.to_owned());
     let mut rest = text.bytes();
     let mut bytes = Vec::with_capacity(text.len());
     while let Some(byte) = rest.next() {
@@ -127,20 +127,20 @@ mod tests {
     #[test]
     fn what_s3_would_refuse_is_refused() {
         let many = (0..11).map(|n| format!("k{n}=v")).collect::<Vec<_>>().join("&");
-        assert_eq!(Tags::parse(&many), Err(BadTags::TooMany(11)));
+        assert_eq!(Tags::parse(&many), Err(TagsError::TooMany(11)));
         assert!(Tags::parse(&many[..many.len() - 6]).is_ok());
-        assert_eq!(Tags::parse("a"), Err(BadTags::NoPair("a".into())));
-        assert_eq!(Tags::parse("a=1&"), Err(BadTags::NoPair(String::new())));
-        assert_eq!(Tags::parse("a=%2"), Err(BadTags::Encoding("%2".into())));
-        assert_eq!(Tags::parse("a=%FF"), Err(BadTags::Encoding("%FF".into())));
-        assert_eq!(Tags::parse("a=1&%61=2"), Err(BadTags::Twice("a".into())));
-        assert_eq!(Tags::parse("=1"), Err(BadTags::KeyLength(String::new(), 0)));
+        assert_eq!(Tags::parse("a"), Err(TagsError::NoPair("a".into())));
+        assert_eq!(Tags::parse("a=1&"), Err(TagsError::NoPair(String::new())));
+        assert_eq!(Tags::parse("a=%2"), Err(TagsError::Encoding("%2".into())));
+        assert_eq!(Tags::parse("a=%FF"), Err(TagsError::Encoding("%FF".into())));
+        assert_eq!(Tags::parse("a=1&%61=2"), Err(TagsError::Twice("a".into())));
+        assert_eq!(Tags::parse("=1"), Err(TagsError::KeyLength(String::new(), 0)));
         assert!(Tags::parse(&format!("{}=1", "\u{e9}".repeat(128))).is_ok());
-        assert!(matches!(Tags::parse(&format!("{}=1", "x".repeat(129))), Err(BadTags::KeyLength(_, 129))));
+        assert!(matches!(Tags::parse(&format!("{}=1", "x".repeat(129))), Err(TagsError::KeyLength(_, 129))));
         assert!(Tags::parse(&format!("a={}", "x".repeat(256))).is_ok());
-        assert!(matches!(Tags::parse(&format!("a={}", "x".repeat(257))), Err(BadTags::ValueLength(_, 257))));
-        assert_eq!(Tags::parse("AWS:x=1"), Err(BadTags::Reserved("AWS:x".into())));
-        assert_eq!(Tags::parse("a=<b>"), Err(BadTags::Character("a".into())));
+        assert!(matches!(Tags::parse(&format!("a={}", "x".repeat(257))), Err(TagsError::ValueLength(_, 257))));
+        assert_eq!(Tags::parse("AWS:x=1"), Err(TagsError::Reserved("AWS:x".into())));
+        assert_eq!(Tags::parse("a=<b>"), Err(TagsError::Character("a".into())));
     }
 
     proptest! {

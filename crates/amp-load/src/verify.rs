@@ -9,19 +9,19 @@ use amp_core::retry::Verdict;
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
-use crate::error::End;
-use crate::store::{S3Store, StoreError, Tries, Trouble};
+use crate::error::RunError;
+use crate::store::{Retrier, S3Store, StoreError, StoreErrorKind};
 use crate::summary::{Failure, Summary, Verified};
 
 /// An object that was loaded.
 #[derive(Debug)]
-pub(crate) struct Recorded {
+pub(crate) struct LoadedObject {
     /// Its record.
     pub(crate) load: LoadRecord,
     is_manifest: bool,
 }
 
-impl Recorded {
+impl LoadedObject {
     /// How it is put back.
     fn remedy(&self) -> &'static str {
         if self.is_manifest {
@@ -45,32 +45,32 @@ enum Finding {
 /// # Errors
 /// When AWS refuses.
 pub(crate) async fn verify(
-    records: Vec<Recorded>,
+    records: Vec<LoadedObject>,
     concurrency: usize,
     session: &Session,
     store: S3Store,
-    tries: &Arc<Tries>,
+    retrier: &Arc<Retrier>,
     summary: &mut Summary,
-) -> Result<(), End> {
+) -> Result<(), RunError> {
     let store = Arc::new(store);
     let mut verified = Verified::default();
     let mut transient = true;
     let (mut by_size, mut denied) = (0usize, 0usize);
-    let mut tasks: JoinSet<(Recorded, Finding)> = JoinSet::new();
+    let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
     let mut records = records.into_iter();
     loop {
         while tasks.len() < concurrency
             && !session.stop.is_requested()
             && let Some(record) = records.next()
         {
-            let (store, tries) = (Arc::clone(&store), Arc::clone(tries));
+            let (store, retrier) = (Arc::clone(&store), Arc::clone(retrier));
             tasks.spawn(async move {
-                let finding = look(&store, &tries, &record.load).await;
+                let finding = compare_object(&store, &retrier, &record.load).await;
                 (record, finding)
             });
         }
         let Some(joined) = tasks.join_next().await else { break };
-        let (record, finding) = joined.map_err(|error| End::unusable(format!("internal error: {error}")))?;
+        let (record, finding) = joined.map_err(|error| RunError::unusable(format!("internal error: {error}")))?;
         let url = store.url(&record.load.key);
         verified.checked += 1;
         let error = match finding {
@@ -92,7 +92,7 @@ pub(crate) async fn verify(
                 Verdict::Refused => return Err(error.into()),
                 verdict => {
                     transient &= matches!(verdict, Verdict::Transient { .. });
-                    let is_denied = matches!(error.trouble, Trouble::Denied(_));
+                    let is_denied = matches!(error.kind, StoreErrorKind::Denied(_));
                     denied += usize::from(is_denied);
                     verified.checked -= 1;
                     let advice = if is_denied {
@@ -137,22 +137,22 @@ pub(crate) fn recorded(
     bucket: &str,
     days: u32,
     session: &Session,
-) -> Result<Vec<Recorded>, End> {
+) -> Result<Vec<LoadedObject>, RunError> {
     let since = session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
     // Whatever the endpoint was called then: one server may have several names.
     let wanted = |record: &LoadRecord| record.bucket == bucket && since.is_none_or(|since| record.time >= since);
-    let (files, damaged) = ledger.latest_loads(wanted).map_err(End::unusable)?;
-    let manifests = manifests.filter(wanted).map(|load| Recorded { load, is_manifest: true });
-    let records = files.into_iter().map(|load| Recorded { load, is_manifest: false }).chain(manifests).collect();
+    let (files, damaged) = ledger.latest_loads(wanted).map_err(RunError::unusable)?;
+    let manifests = manifests.filter(wanted).map(|load| LoadedObject { load, is_manifest: true });
+    let records = files.into_iter().map(|load| LoadedObject { load, is_manifest: false }).chain(manifests).collect();
     if damaged > 0 {
         tracing::warn!("{damaged} damaged lines of the load records were passed over: their objects are not compared");
     }
     Ok(records)
 }
 
-async fn look(store: &S3Store, tries: &Tries, record: &LoadRecord) -> Finding {
+async fn compare_object(store: &S3Store, retrier: &Retrier, record: &LoadRecord) -> Finding {
     let expected = Expected { digest: record.digest, checksum: record.checksum.clone(), etag: None };
-    match tries.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
+    match retrier.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
         Ok(None) => Finding::Missing,
         Ok(Some(held)) => match Receipt::compare(&expected, &Stored { etag: None, ..held }) {
             Ok(receipt) => Finding::Same(receipt.proof()),

@@ -11,27 +11,27 @@ use amp_core::ledger::{LedgerPositions, LoadRecord};
 use amp_core::stage::Staging;
 use serde::{Deserialize, Serialize};
 
-use super::loads::{Destination, Object, object};
+use super::loads::{Destination, ObjectRef, object};
 
 /// A line of the journal: S3 confirmed this manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct ManifestRecord {
     /// When, where and what.
     #[serde(flatten)]
     pub(super) load: LoadRecord,
     /// How far the ledger of its day had come when it was made; none where it rests on other days' ledgers too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) marks: Option<LedgerPositions>,
+    #[serde(default, rename = "marks", skip_serializing_if = "Option::is_none")]
+    pub(super) positions: Option<LedgerPositions>,
 }
 
 /// The journal. Lines are added by the holder of amp-load's lock alone.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct ManifestJournal {
     path: PathBuf,
-    newest: Mutex<BTreeMap<Object, Line>>,
+    newest: Mutex<BTreeMap<ObjectRef, ManifestRecord>>,
 }
 
-impl Journal {
+impl ManifestJournal {
     /// Reads the journal of `staging`.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Journal {
     pub(crate) fn open(staging: &Staging) -> Result<Self, DiskError> {
         let path = staging.state_dir().join("manifests.jsonl");
         let mut newest = BTreeMap::new();
-        read(&path, |line: Line| drop(newest.insert(object(&line.load), line)))?;
+        read(&path, |line: ManifestRecord| drop(newest.insert(object(&line.load), line)))?;
         Ok(Self { path, newest: Mutex::new(newest) })
     }
 
@@ -48,18 +48,18 @@ impl Journal {
         self.newest.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().map(|line| line.load)
     }
 
-    fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&Line) -> T) -> Option<T> {
+    fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&ManifestRecord) -> T) -> Option<T> {
         let object = (to.bucket.clone(), to.endpoint.clone(), key.to_owned());
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&object).map(ask)
     }
 
     /// Whether the manifest of that key was made when the ledger had come exactly so far.
-    pub(super) fn is_current(&self, to: &Destination, key: &str, marks: LedgerPositions) -> bool {
-        self.with(to, key, |line| line.marks == Some(marks)).unwrap_or(false)
+    pub(super) fn is_current(&self, to: &Destination, key: &str, positions: LedgerPositions) -> bool {
+        self.with(to, key, |line| line.positions == Some(positions)).unwrap_or(false)
     }
 
     /// The line of the manifest of that key if it has exactly that content.
-    pub(super) fn same(&self, to: &Destination, key: &str, content: Digest) -> Option<Line> {
+    pub(super) fn same(&self, to: &Destination, key: &str, content: Digest) -> Option<ManifestRecord> {
         self.with(to, key, |line| (line.load.digest == content).then(|| line.clone())).flatten()
     }
 
@@ -67,7 +67,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn note(&self, line: Line) -> Result<(), DiskError> {
+    pub(super) fn append(&self, line: ManifestRecord) -> Result<(), DiskError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         append(&self.path, std::slice::from_ref(&line))?;
         newest.insert(object(&line.load), line);

@@ -7,7 +7,7 @@ use amp_core::ledger::LoadRecord;
 use crate::key::KeyTemplate;
 
 /// Bucket, endpoint and key.
-pub(super) type Object = (String, Option<String>, String);
+pub(super) type ObjectRef = (String, Option<String>, String);
 
 /// Where a run loads to.
 #[derive(Debug, Clone)]
@@ -28,19 +28,19 @@ impl Destination {
     }
 }
 
-pub(super) fn place(load: &LoadRecord) -> String {
+pub(super) fn object_url(load: &LoadRecord) -> String {
     let at = load.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
     format!("s3://{}/{}{at}", load.bucket, load.key)
 }
 
 /// The loads of some partitions, added in the order of their records.
 #[derive(Debug, Default)]
-pub struct Loads {
+pub struct LoadIndex {
     newest: HashMap<String, LoadRecord>,
-    writers: HashMap<Object, String>,
+    writers: HashMap<ObjectRef, String>,
 }
 
-impl Loads {
+impl LoadIndex {
     /// Adds a record.
     pub fn add(&mut self, record: LoadRecord) {
         self.writers.insert(object(&record), record.file.clone());
@@ -63,6 +63,6 @@ impl Loads {
     }
 }
 
-pub(super) fn object(load: &LoadRecord) -> Object {
+pub(super) fn object(load: &LoadRecord) -> ObjectRef {
     (load.bucket.clone(), load.endpoint.clone(), load.key.clone())
 }

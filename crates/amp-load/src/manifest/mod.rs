@@ -1,9 +1,9 @@
 //! A day's manifest: when a day is whole, and what is then said of it. The rest is beside it: `prefix` names the keys, `loads` finds
-//! load records, `journal` keeps what was put, `due` finds what is to be put and `put` puts it.
+//! load records, `journal` keeps what was put, `pending` finds what is to be put and `put` puts it.
 
-mod due;
 mod journal;
 mod loads;
+mod pending;
 mod prefix;
 mod put;
 
@@ -16,10 +16,10 @@ use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-pub(crate) use due::{KeyTaken, Manifests};
-pub(crate) use journal::Journal;
-pub use loads::{Destination, Loads};
-pub use prefix::{BadPrefix, ManifestPrefix};
+pub(crate) use journal::ManifestJournal;
+pub use loads::{Destination, LoadIndex};
+pub(crate) use pending::{KeyTaken, Manifests};
+pub use prefix::{ManifestPrefix, PrefixError};
 
 /// Raised when a field changes its meaning; new fields may come at any time.
 const VERSION: u32 = 1;
@@ -65,7 +65,7 @@ struct Totals {
 
 /// Why a day has no manifest yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotYet {
+pub enum Incomplete {
     /// Its ledger names no hour.
     #[error("no run has asked for any of its hours")]
     Unknown,
@@ -86,12 +86,12 @@ pub enum NotYet {
     #[error("{0} is being replaced by amp-extract")]
     Replaced(String),
     /// A file was last loaded to another place than this run's.
-    #[error("{file} was last loaded to {place}, which is not where this run loads it")]
+    #[error("{file} was last loaded to {location}, which is not where this run loads it")]
     Elsewhere {
         /// The file.
         file: String,
         /// Bucket and key, and the endpoint where it is not Amazon's.
-        place: String,
+        location: String,
     },
     /// Another file has its key.
     #[error("the object of {file} was overwritten by {by}")]
@@ -105,13 +105,13 @@ pub enum NotYet {
 
 /// A day of which all hours are done, with the files that its newest fetches brought.
 #[derive(Debug)]
-pub struct WholeDay {
+pub struct CompleteDay {
     date: NaiveDate,
     hours: Vec<ManifestHour>,
     files: BTreeMap<String, FileRecord>,
 }
 
-impl WholeDay {
+impl CompleteDay {
     /// The day `date` by its part of the ledger. It is whole when each source that delivered files for it has all of its hours done, or,
     /// where none delivered any, when the one that was asked last has.
     ///
@@ -120,7 +120,7 @@ impl WholeDay {
     ///
     /// # Errors
     /// What the day lacks.
-    pub fn of(date: NaiveDate, known: &HourIndex) -> Result<Self, NotYet> {
+    pub fn of(date: NaiveDate, known: &HourIndex) -> Result<Self, Incomplete> {
         let hours: Vec<Hour> = HourWindow::day(date).hours().collect();
         let mut sources: BTreeMap<&SourceId, bool> = BTreeMap::new();
         for (source, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(source, _)| (source, *hour)))
@@ -135,7 +135,7 @@ impl WholeDay {
             delivering.collect::<Result<Vec<_>, _>>()?
         } else {
             // "No data" may mean a wrong key or region: who tried another since does not take it for an answer.
-            vec![fetches(known.last_asked().ok_or(NotYet::Unknown)?)?]
+            vec![fetches(known.last_asked().ok_or(Incomplete::Unknown)?)?]
         };
         let mut day = Self { date, hours: Vec::new(), files: BTreeMap::new() };
         for (index, hour) in hours.iter().enumerate() {
@@ -143,7 +143,7 @@ impl WholeDay {
             day.hours.push(ManifestHour { hour: *hour, data: files().next().is_some() });
             for file in files() {
                 // Of two sources that deliver a file of that name, the one that published last has it; while one publishes, none has.
-                let [newest] = known.digests(&file.name) else { return Err(NotYet::Replaced(file.name.clone())) };
+                let [newest] = known.digests(&file.name) else { return Err(Incomplete::Replaced(file.name.clone())) };
                 day.files.insert(newest.name.clone(), newest.clone());
             }
         }
@@ -159,19 +159,19 @@ impl WholeDay {
     ///
     /// # Errors
     /// Which file is not.
-    pub fn manifest(&self, loads: &Loads, to: &Destination) -> Result<Manifest, NotYet> {
+    pub fn manifest(&self, loads: &LoadIndex, to: &Destination) -> Result<Manifest, Incomplete> {
         let mut files = Vec::with_capacity(self.files.len());
         for (name, record) in &self.files {
-            let load = loads.newest(name).ok_or_else(|| NotYet::Unloaded(name.clone()))?;
+            let load = loads.newest(name).ok_or_else(|| Incomplete::Unloaded(name.clone()))?;
             let same = load.digest == record.digest;
             if !same && !load.in_place_of.contains(&record.digest) {
-                return Err(NotYet::Unloaded(name.clone()));
+                return Err(Incomplete::Unloaded(name.clone()));
             }
             if !to.has(load) || to.keys.key(name).ok().as_ref() != Some(&load.key) {
-                return Err(NotYet::Elsewhere { file: name.clone(), place: loads::place(load) });
+                return Err(Incomplete::Elsewhere { file: name.clone(), location: loads::object_url(load) });
             }
             if let Some(by) = loads.last_writer(load).filter(|by| by != name) {
-                return Err(NotYet::Overwritten { file: name.clone(), by: by.to_owned() });
+                return Err(Incomplete::Overwritten { file: name.clone(), by: by.to_owned() });
             }
             let (bytes, crc64nvme) = (load.digest.bytes, load.digest.crc64nvme);
             files.push(ManifestFile { key: load.key.clone(), bytes, lines: same.then_some(record.lines), crc64nvme });
@@ -191,7 +191,7 @@ impl WholeDay {
 }
 
 /// The files of an hour that is done.
-fn done<'a>(known: &'a HourIndex, hour: Hour, source: &SourceId) -> Result<&'a [FileRecord], NotYet> {
+fn done<'a>(known: &'a HourIndex, hour: Hour, source: &SourceId) -> Result<&'a [FileRecord], Incomplete> {
     let why = match known.state(hour, source) {
         HourState::Fetched { settled: true, files } => return Ok(files),
         HourState::Fetched { settled: false, .. } => "it was fetched before it was settled".to_owned(),
@@ -199,7 +199,7 @@ fn done<'a>(known: &'a HourIndex, hour: Hour, source: &SourceId) -> Result<&'a [
         HourState::Unanswered => "it was asked for and is not there yet".to_owned(),
         HourState::Failed(error) => format!("it failed: {error}"),
     };
-    Err(NotYet::Hour { hour, source_id: source.clone(), why })
+    Err(Incomplete::Hour { hour, source_id: source.clone(), why })
 }
 
 #[cfg(test)]

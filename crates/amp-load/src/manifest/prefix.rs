@@ -3,7 +3,7 @@
 use amp_core::hour::parse_date;
 use chrono::NaiveDate;
 
-use crate::key::{KeyTemplate, LONGEST};
+use crate::key::{KeyTemplate, MAX_KEY_BYTES};
 
 /// `/2025-11-06.json`
 const NAME_LENGTH: usize = 16;
@@ -14,9 +14,9 @@ pub struct ManifestPrefix(String);
 
 /// Why a prefix is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadPrefix {
+pub enum PrefixError {
     /// S3 would refuse the keys.
-    #[error("the keys of manifests would have {0} bytes, S3 takes {LONGEST}; shorten the prefix")]
+    #[error("the keys of manifests would have {0} bytes, S3 takes {MAX_KEY_BYTES}; shorten the prefix")]
     TooLong(usize),
 }
 
@@ -25,10 +25,10 @@ impl ManifestPrefix {
     ///
     /// # Errors
     /// When it is too long.
-    pub fn parse(text: &str) -> Result<Self, BadPrefix> {
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
         let prefix = text.strip_suffix('/').unwrap_or(text);
         let bytes = prefix.len() + NAME_LENGTH;
-        if bytes > LONGEST { Err(BadPrefix::TooLong(bytes)) } else { Ok(Self(format!("{prefix}/"))) }
+        if bytes > MAX_KEY_BYTES { Err(PrefixError::TooLong(bytes)) } else { Ok(Self(format!("{prefix}/"))) }
     }
 
     /// The key of a day's manifest.
@@ -39,14 +39,14 @@ impl ManifestPrefix {
 
     /// Whether a manifest could have that key.
     #[must_use]
-    pub fn takes(&self, key: &str) -> bool {
+    pub fn is_manifest_key(&self, key: &str) -> bool {
         let day = key.strip_prefix(&self.0).and_then(|name| name.strip_suffix(".json"));
         day.is_some_and(|day| parse_date(day).is_ok())
     }
 
     /// What about it is likely to be a mistake: query engines that read all below the data's folder would take manifests for events.
     #[must_use]
-    pub fn doubt(&self, keys: &KeyTemplate) -> Option<String> {
+    pub fn warning(&self, keys: &KeyTemplate) -> Option<String> {
         let folder = keys.folder();
         let within = self.0.strip_prefix(&folder)?;
         if within.split('/').any(is_hidden) {
@@ -88,22 +88,23 @@ mod tests {
             assert_eq!(prefix(text).key(day), key);
         }
         assert!(ManifestPrefix::parse(&"x".repeat(1008)).is_ok());
-        assert_eq!(ManifestPrefix::parse(&"x".repeat(1009)), Err(BadPrefix::TooLong(1025)));
+        assert_eq!(ManifestPrefix::parse(&"x".repeat(1009)), Err(PrefixError::TooLong(1025)));
     }
 
     #[test]
     fn keys_of_manifests_are_known() {
-        assert!(prefix("m").takes("m/2025-11-06.json"));
+        assert!(prefix("m").is_manifest_key("m/2025-11-06.json"));
         for key in
             ["2025-11-06.json", "m/2025-11-06.json.gz", "m/2025-11-6.json", "m/x/2025-11-06.json", "n/2025-11-06.json"]
         {
-            assert!(!prefix("m").takes(key), "{key}");
+            assert!(!prefix("m").is_manifest_key(key), "{key}");
         }
     }
 
     #[test]
     fn a_prefix_among_the_data_is_doubted_unless_engines_pass_over_it() {
-        let doubt = |text, data, template| prefix(text).doubt(&KeyTemplate::parse(data, template).unwrap()).is_some();
+        let warning =
+            |text, data, template| prefix(text).warning(&KeyTemplate::parse(data, template).unwrap()).is_some();
         let lake = "events/date={date}/{file}";
         for (text, data, template, doubted) in [
             ("manifests", "", "{file}", true),
@@ -126,9 +127,9 @@ mod tests {
             // Hidden is what lies below the table's folder, not the folder itself.
             ("_raw/manifests", "_raw/", "{file}", true),
         ] {
-            assert_eq!(doubt(text, data, template), doubted, "{text} {data} {template}");
+            assert_eq!(warning(text, data, template), doubted, "{text} {data} {template}");
         }
-        let said = prefix("raw/m").doubt(&KeyTemplate::parse("raw/", "{file}").unwrap()).unwrap();
+        let said = prefix("raw/m").warning(&KeyTemplate::parse("raw/", "{file}").unwrap()).unwrap();
         assert!(said.contains("`raw/_manifests/`"), "{said}");
     }
 }

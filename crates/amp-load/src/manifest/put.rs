@@ -1,4 +1,4 @@
-//! Puts the manifests that are due, when everything else is done.
+//! Puts the manifests that are to be put, when everything else is done.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,88 +13,88 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::due::{Due, Manifests};
-use super::journal::Line;
+use super::journal::ManifestRecord;
+use super::pending::{Manifests, PendingManifest};
 use super::prefix::name;
+use crate::checksum::ContentChecksum;
 use crate::error::LoadError;
 use crate::loader::Loader;
-use crate::plan::Planned;
+use crate::plan::PlannedUpload;
 use crate::store::NewObject;
-use crate::sum::Sum;
 use crate::threads::blocking;
 
 impl Manifests {
-    /// Puts all manifests that are due. To be called when the uploads of the run are over.
-    pub(crate) async fn put_due(self: &Arc<Self>, loader: &Arc<Loader>) {
+    /// Puts all manifests that are to be put. To be called when the uploads of the run are over.
+    pub(crate) async fn put_pending(self: &Arc<Self>, loader: &Arc<Loader>) {
         let mut tasks = JoinSet::new();
         let days = self.ledger.days().unwrap_or_else(|error| {
-            loader.tally.unput(None, &error.to_string(), &Verdict::Permanent);
+            loader.stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);
             Vec::new()
         });
         for day in days {
-            if loader.halt.is_requested() {
+            if loader.stop.is_requested() {
                 break;
             }
             let manifests = Arc::clone(self);
-            let due = blocking(move || manifests.due(day)).await.map_err(|error| error.to_string());
-            match due.and_then(|due| due) {
+            let pending = blocking(move || manifests.pending(day)).await.map_err(|error| error.to_string());
+            match pending.and_then(|pending| pending) {
                 Ok(None) => {}
-                Ok(Some(_)) if loader.tally.in_vain() >= loader.patience() => {
+                Ok(Some(_)) if loader.stats.consecutive_failures() >= loader.max_consecutive_failures() => {
                     let error =
                         format!("manifests from {day} on were not tried: the server keeps failing; run again later");
-                    loader.tally.unput(None, &error, &Verdict::TRANSIENT);
+                    loader.stats.manifest_failed(None, &error, &Verdict::TRANSIENT);
                     break;
                 }
-                Ok(Some(due)) => {
+                Ok(Some(pending)) => {
                     let Some(permit) = loader.permit().await else { break };
                     let (manifests, loader) = (Arc::clone(self), Arc::clone(loader));
-                    tasks.spawn(async move { manifests.put(&loader, due, permit).await });
+                    tasks.spawn(async move { manifests.put(&loader, pending, permit).await });
                 }
                 Err(error) => {
-                    let planned = Planned { file: name(day), key: self.prefix.key(day) };
-                    loader.tally.unput(Some(&planned), &error, &Verdict::Permanent);
+                    let planned = PlannedUpload { file: name(day), key: self.prefix.key(day) };
+                    loader.stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
                 }
             }
         }
         while let Some(joined) = tasks.join_next().await {
             if let Err(error) = joined {
-                loader.tally.unput(None, &format!("internal error: {error}"), &Verdict::Permanent);
+                loader.stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
             }
         }
     }
 
     /// Puts a manifest and notes it, and only then counts it: a run that is killed before the note puts it again.
-    async fn put(self: Arc<Self>, loader: &Loader, due: Due, _permit: OwnedSemaphorePermit) {
-        let Due { planned, content, digest, marks } = due;
+    async fn put(self: Arc<Self>, loader: &Loader, pending: PendingManifest, _permit: OwnedSemaphorePermit) {
+        let PendingManifest { planned, content, digest, positions } = pending;
         let receipt = match upload(loader, &planned.key, content, digest).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 let Some(verdict) = error.verdict() else { return };
-                loader.tally.unput(Some(&planned), &told(&error), &verdict);
+                loader.stats.manifest_failed(Some(&planned), &manifest_error(&error), &verdict);
                 if verdict == Verdict::Refused {
-                    loader.halt.request();
+                    loader.stop.request();
                 }
                 return;
             }
         };
         let load = self.load_of(&planned.file, &planned.key, digest);
         let load = LoadRecord { checksum: receipt.checksum().clone(), proof: receipt.proof(), ..load };
-        let noted = blocking(move || self.journal.note(Line { load, marks })).await;
+        let noted = blocking(move || self.journal.append(ManifestRecord { load, positions })).await;
         match noted.and_then(|noted| noted.map_err(LoadError::from)) {
             Ok(()) => {
                 tracing::info!("{} -> {} ({} bytes)", planned.file, loader.store.url(&planned.key), digest.bytes);
-                loader.tally.put();
+                loader.stats.manifest_uploaded();
             }
             Err(error) => {
                 let error = format!("S3 has it, but that cannot be noted, so the next run puts it again: {error}");
-                loader.tally.unput(Some(&planned), &error, &Verdict::Permanent);
+                loader.stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
             }
         }
     }
 }
 
 /// What a failure means for a manifest: no file is there that could stay.
-fn told(error: &LoadError) -> String {
+fn manifest_error(error: &LoadError) -> String {
     match error {
         LoadError::Store(error) => format!("{error}; the next run puts it again"),
         LoadError::Unconfirmed(mismatch) => format!("it was put, but {mismatch}; the next run puts it again"),
@@ -109,10 +109,10 @@ fn told(error: &LoadError) -> String {
 /// Uploads a manifest like any file. It is in memory: nothing of it can be left behind on the disk.
 async fn upload(loader: &Loader, key: &str, content: Vec<u8>, digest: Digest) -> Result<Receipt, LoadError> {
     let algorithm = loader.settings.checksum;
-    let in_memory = move || -> io::Result<(File, Sum)> {
+    let in_memory = move || -> io::Result<(File, ContentChecksum)> {
         let mut file = File::from(memfd_create("manifest", MemfdFlags::CLOEXEC)?);
         file.write_all(&content)?;
-        let sum = Sum::of(&file, 0, digest.bytes, algorithm)?;
+        let sum = ContentChecksum::read(&file, 0, digest.bytes, algorithm)?;
         Ok((file, sum))
     };
     let (file, sum) = blocking(in_memory).await?.map_err(|error| LoadError::Internal(error.to_string()))?;

@@ -76,12 +76,12 @@ impl Book {
         self.ledger.append(day(), &record).unwrap();
     }
 
-    fn whole(&self) -> Result<WholeDay, NotYet> {
-        WholeDay::of(day(), &self.ledger.hours(Partition::Day(day())).unwrap())
+    fn whole(&self) -> Result<CompleteDay, Incomplete> {
+        CompleteDay::of(day(), &self.ledger.hours(Partition::Day(day())).unwrap())
     }
 
-    fn said(&self, loads: &[LoadRecord], template: &str) -> Result<serde_json::Value, NotYet> {
-        let mut known = Loads::default();
+    fn said(&self, loads: &[LoadRecord], template: &str) -> Result<serde_json::Value, Incomplete> {
+        let mut known = LoadIndex::default();
         loads.iter().for_each(|load| known.add(load.clone()));
         let keys = KeyTemplate::parse("raw/", template).unwrap();
         let to = Destination { bucket: "lake".into(), endpoint: None, keys };
@@ -89,7 +89,7 @@ impl Book {
     }
 }
 
-fn why<T: std::fmt::Debug>(result: Result<T, NotYet>) -> String {
+fn why<T: std::fmt::Debug>(result: Result<T, Incomplete>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -115,7 +115,7 @@ fn a_manifest_says_what_the_day_holds_and_nothing_of_the_run() {
 #[test]
 fn every_hour_must_be_done() {
     let book = Book::new();
-    assert_eq!(book.whole().unwrap_err(), NotYet::Unknown);
+    assert_eq!(book.whole().unwrap_err(), Incomplete::Unknown);
     book.asked("a", (0, 23));
     book.fetched("a", (0, 22), &[3], vec![file(FIRST, "")]);
     assert!(why(book.whole()).contains("2025-11-06T03") && why(book.whole()).contains("settled"));
@@ -180,7 +180,7 @@ fn only_the_newest_fetch_counts() {
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "1"), file(SECOND, "2")]);
     book.fetched("a", (9, 9), &[], vec![file(FIRST, "3")]);
     let old = [load(FIRST, "1"), load(SECOND, "2")];
-    assert_eq!(book.said(&old, "{file}").unwrap_err(), NotYet::Unloaded(FIRST.into()));
+    assert_eq!(book.said(&old, "{file}").unwrap_err(), Incomplete::Unloaded(FIRST.into()));
     let said = book.said(&[&old[..], &[load(FIRST, "3")]].concat(), "{file}").unwrap();
     assert_eq!((said["files"].as_array().unwrap().len(), &said["files"][0]["bytes"]), (1, &1.into()));
 }
@@ -190,7 +190,7 @@ fn a_file_under_publication_is_nobodys() {
     let book = Book::new();
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "1")]);
     book.ledger.append(day(), &HourRecord::Staging { time: AT, files: vec![file(FIRST, "2")] }).unwrap();
-    assert_eq!(book.whole().unwrap_err(), NotYet::Replaced(FIRST.into()));
+    assert_eq!(book.whole().unwrap_err(), Incomplete::Replaced(FIRST.into()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The bucket as the loader sees it: what it asks for, what it is answered, how that can fail.
 
+mod retrier;
 mod s3;
-mod tries;
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use url::Url;
 use crate::body::BodyFault;
 use crate::tags::Tags;
 
+pub use retrier::Retrier;
 pub use s3::S3Store;
-pub use tries::Tries;
 
 /// Where the bucket is and who asks.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct BucketConfig {
     /// The bucket's name.
-    pub bucket: String,
+    pub name: String,
     /// Access key and secret key; `None`: what AWS's default chain finds.
     pub credentials: Option<(Secret, Secret)>,
     /// The region; `None`: the profile's, then `us-east-1`.
@@ -45,7 +45,7 @@ pub enum Encryption {
 
 /// How objects are to be stored.
 #[derive(Debug, Clone, Default)]
-pub struct Storage {
+pub struct ObjectOptions {
     /// The storage class.
     pub class: Option<String>,
     /// The encryption.
@@ -80,7 +80,7 @@ pub struct StoredPart {
 
 /// An object as all its parts.
 #[derive(Debug)]
-pub struct Assembled<'a> {
+pub struct AssembledObject<'a> {
     /// Its parts, in order.
     pub parts: &'a [StoredPart],
     /// Its size.
@@ -94,8 +94,8 @@ pub struct Assembled<'a> {
 pub struct OpenUpload {
     /// Its id.
     pub id: String,
-    /// When it was begun, by the server's clock.
-    pub begun: DateTime<Utc>,
+    /// When it was initiated, by the server's clock.
+    pub initiated: DateTime<Utc>,
 }
 
 /// Whether the checksum of an object in parts covers the whole object, or is one of its parts' checksums.
@@ -106,19 +106,19 @@ pub fn covers_whole_objects(algorithm: Algorithm) -> bool {
 
 /// A request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation} {target}: {trouble}")]
+#[error("{operation} {target}: {kind}")]
 pub struct StoreError {
     /// S3's name of the operation.
     pub operation: &'static str,
     /// What it was to act on.
     pub target: String,
     /// What went wrong.
-    pub trouble: Trouble,
+    pub kind: StoreErrorKind,
 }
 
 /// What went wrong with a request.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Trouble {
+pub enum StoreErrorKind {
     /// No answer came, or not a whole one.
     #[error("no answer: {0}")]
     Network(String),
@@ -146,7 +146,7 @@ pub enum Trouble {
     Denied(String),
     /// There is no such object or upload.
     #[error("{0}")]
-    Absent(String),
+    NotFound(String),
     /// The object exists and was not to be replaced.
     #[error("an object of that key exists; --if-exists says what to do")]
     Exists,
@@ -165,16 +165,18 @@ impl StoreError {
     /// What the failure asks of us.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        match &self.trouble {
-            Trouble::Network(_) | Trouble::TimedOut(_) => Verdict::TRANSIENT,
-            Trouble::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after, then_split: false },
-            Trouble::Refused { .. } => Verdict::Refused,
-            Trouble::Denied(_)
-            | Trouble::Absent(_)
-            | Trouble::Exists
-            | Trouble::Body(_)
-            | Trouble::Rejected(_)
-            | Trouble::Stopped => Verdict::Permanent,
+        match &self.kind {
+            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) => Verdict::TRANSIENT,
+            StoreErrorKind::Busy { retry_after, .. } => {
+                Verdict::Transient { retry_after: *retry_after, then_split: false }
+            }
+            StoreErrorKind::Refused { .. } => Verdict::Refused,
+            StoreErrorKind::Denied(_)
+            | StoreErrorKind::NotFound(_)
+            | StoreErrorKind::Exists
+            | StoreErrorKind::Body(_)
+            | StoreErrorKind::Rejected(_)
+            | StoreErrorKind::Stopped => Verdict::Permanent,
         }
     }
 }

@@ -16,5 +16,5 @@ pub(crate) fn any_template(bytes: &[u8]) {
         Err(KeyError::TooLong(bytes)) => assert!(bytes > 1024),
         Err(KeyError::Lacks(field)) => assert!(template.contains(&format!("{{{field}}}"))),
     }
-    let _ = read.doubts();
+    let _ = read.warnings();
 }

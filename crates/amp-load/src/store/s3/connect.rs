@@ -1,4 +1,4 @@
-//! From a place to a client: region, credentials, endpoint, TLS.
+//! From a bucket's settings to a client: region, credentials, endpoint, TLS.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector, tls};
 use url::{Host, Url};
 
-use super::{S3Store, answer};
-use crate::store::{Place, Storage, StoreError, Trouble};
+use super::{S3Store, classify};
+use crate::store::{BucketConfig, ObjectOptions, StoreError, StoreErrorKind};
 
 /// No connection should take longer to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,9 +30,13 @@ impl S3Store {
     ///
     /// # Errors
     /// When no credentials are found.
-    pub async fn connect(place: &Place, storage: Storage, idle: Duration) -> Result<Self, StoreError> {
-        let http = http_client(place.endpoint.as_ref().is_some_and(is_loopback));
-        let region = match &place.region {
+    pub async fn connect(
+        bucket: &BucketConfig,
+        object_options: ObjectOptions,
+        idle: Duration,
+    ) -> Result<Self, StoreError> {
+        let http = http_client(bucket.endpoint.as_ref().is_some_and(is_loopback));
+        let region = match &bucket.region {
             Some(region) => Region::new(region.clone()),
             None => {
                 let profile = ProfileFileRegionProvider::new();
@@ -41,27 +45,27 @@ impl S3Store {
             }
         };
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).region(region);
-        if let Some((access, secret)) = &place.credentials {
+        if let Some((access, secret)) = &bucket.credentials {
             let credentials = Credentials::new(access.expose(), secret.expose(), None, None, "amp-load");
             loader = loader.credentials_provider(credentials);
         }
         let shared = loader.load().await;
-        let refused = |answer, advice| refused(place, answer, advice);
+        let refused = |answer, advice| refused(bucket, answer, advice);
         let keyless = "set AWS_ACCESS_KEY and AWS_SECRET_KEY, or AWS_PROFILE, or run where a role is attached";
         let Some(credentials) = shared.credentials_provider() else {
             return Err(refused("no AWS credentials are configured".into(), keyless));
         };
         let found = credentials.provide_credentials().await;
-        let found = found.map_err(|error| refused(answer::no_credentials(&error), keyless))?;
+        let found = found.map_err(|error| refused(classify::no_credentials(&error), keyless))?;
         let secrets = [Some(found.secret_access_key()), found.session_token(), Some(found.access_key_id())];
         let secrets = secrets.into_iter().flatten().map(|secret| Secret::new(secret.to_owned())).collect();
-        let endpoint = endpoint_of(place, shared.endpoint_url())?;
+        let endpoint = endpoint_of(bucket, shared.endpoint_url())?;
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .credentials_provider(credentials)
             .region(shared.region().cloned())
-            .force_path_style(endpoint.as_ref().is_some_and(has_no_subdomains))
+            .force_path_style(endpoint.as_ref().is_some_and(needs_path_style))
             // One owner of retries and timeouts: ours.
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -75,10 +79,10 @@ impl S3Store {
         config.set_app_name(AppName::new(concat!("amp-load-", env!("CARGO_PKG_VERSION"))).ok());
         Ok(Self {
             client: Client::from_conf(config.build()),
-            bucket: place.bucket.clone(),
-            owner: place.owner.clone(),
+            bucket: bucket.name.clone(),
+            owner: bucket.owner.clone(),
             endpoint,
-            storage,
+            object_options,
             idle,
             secrets,
         })
@@ -86,45 +90,45 @@ impl S3Store {
 
     /// The endpoint as records name it: `None` for Amazon's own.
     #[must_use]
-    pub fn foreign_endpoint(&self) -> Option<String> {
+    pub fn custom_endpoint(&self) -> Option<String> {
         as_recorded(self.endpoint.as_ref())
     }
 
-    /// The same, of a place that is not connected to; asks no network and needs no credentials.
+    /// The same, of a bucket that is not connected to; asks no network and needs no credentials.
     ///
     /// # Errors
     /// When the profile's endpoint is none.
-    pub async fn foreign_endpoint_of(place: &Place) -> Result<Option<String>, StoreError> {
-        if place.endpoint.is_some() {
-            return Ok(as_recorded(place.endpoint.as_ref()));
+    pub async fn custom_endpoint_of(bucket: &BucketConfig) -> Result<Option<String>, StoreError> {
+        if bucket.endpoint.is_some() {
+            return Ok(as_recorded(bucket.endpoint.as_ref()));
         }
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client(false));
         let shared = loader.region(Region::from_static("us-east-1")).no_credentials().load().await;
-        Ok(as_recorded(endpoint_of(place, shared.endpoint_url())?.as_ref()))
+        Ok(as_recorded(endpoint_of(bucket, shared.endpoint_url())?.as_ref()))
     }
 }
 
-fn refused(place: &Place, answer: String, advice: &str) -> StoreError {
+fn refused(bucket: &BucketConfig, answer: String, advice: &str) -> StoreError {
     StoreError {
         operation: "settings",
-        target: format!("for bucket {}", place.bucket),
-        trouble: Trouble::Refused { answer, advice: advice.into() },
+        target: format!("for bucket {}", bucket.name),
+        kind: StoreErrorKind::Refused { answer, advice: advice.into() },
     }
 }
 
-/// The endpoint of `place`, where it names none the profile's.
-fn endpoint_of(place: &Place, profile: Option<&str>) -> Result<Option<Url>, StoreError> {
-    match (&place.endpoint, profile.filter(|url| !url.is_empty())) {
-        (None, Some(profile)) => parse_endpoint(profile, place.allow_http).map(Some).map_err(|error| {
+/// The endpoint of `bucket`; where it names none, the profile's.
+fn endpoint_of(bucket: &BucketConfig, profile: Option<&str>) -> Result<Option<Url>, StoreError> {
+    match (&bucket.endpoint, profile.filter(|url| !url.is_empty())) {
+        (None, Some(profile)) => parse_endpoint(profile, bucket.allow_http).map(Some).map_err(|error| {
             let answer = format!("the AWS profile's endpoint_url: {error}");
-            refused(place, answer, "change it, or give --endpoint-url")
+            refused(bucket, answer, "change it, or give --endpoint-url")
         }),
         (given, _) => Ok(given.clone()),
     }
 }
 
 fn as_recorded(endpoint: Option<&Url>) -> Option<String> {
-    endpoint.filter(|url| !is_amazons(url)).map(|url| url.as_str().trim_end_matches('/').to_owned())
+    endpoint.filter(|url| !is_aws(url)).map(|url| url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn http_client(loopback: bool) -> SharedHttpClient {
@@ -141,7 +145,7 @@ fn http_client(loopback: bool) -> SharedHttpClient {
 }
 
 /// Whether the bucket can't be a subdomain of the endpoint's host: an IP address, `localhost`, or a bare name in a local network.
-fn has_no_subdomains(endpoint: &Url) -> bool {
+fn needs_path_style(endpoint: &Url) -> bool {
     match endpoint.host() {
         Some(Host::Domain(name)) => !name.contains('.') || is_loopback(endpoint),
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
@@ -150,7 +154,7 @@ fn has_no_subdomains(endpoint: &Url) -> bool {
 }
 
 /// Whether the endpoint is one of Amazon's own, whose answers need no second look.
-fn is_amazons(endpoint: &Url) -> bool {
+fn is_aws(endpoint: &Url) -> bool {
     endpoint.host_str().is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
@@ -171,7 +175,7 @@ mod tests {
             ("https://[::1]:1", false, true),
             ("https://10.0.0.1", false, true),
         ] {
-            assert_eq!((is_amazons(&url(text)), has_no_subdomains(&url(text))), (amazon, path_style), "{text}");
+            assert_eq!((is_aws(&url(text)), needs_path_style(&url(text))), (amazon, path_style), "{text}");
         }
     }
 }

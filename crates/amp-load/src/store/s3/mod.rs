@@ -1,9 +1,9 @@
 //! S3 through the AWS SDK, which no other module names.
 
-mod answer;
-mod call;
+mod classify;
 mod connect;
 mod object;
+mod operation;
 mod parts;
 
 use std::time::Duration;
@@ -12,9 +12,9 @@ use amp_core::secret::Secret;
 use aws_sdk_s3::Client;
 use url::Url;
 
-use self::answer::Answer;
-use self::call::Call;
-use super::{Storage, StoreError, Trouble};
+use self::classify::ErrorResponse;
+use self::operation::Operation;
+use super::{ObjectOptions, StoreError, StoreErrorKind};
 
 /// A bucket.
 pub struct S3Store {
@@ -22,7 +22,7 @@ pub struct S3Store {
     bucket: String,
     owner: Option<String>,
     endpoint: Option<Url>,
-    storage: Storage,
+    object_options: ObjectOptions,
     idle: Duration,
     /// What was used to sign, to be kept out of messages.
     secrets: Vec<Secret>,
@@ -40,30 +40,32 @@ impl S3Store {
     /// # Errors
     /// When it is not, or no answer came.
     pub async fn check(&self, prefix: &str) -> Result<(), StoreError> {
-        let call = self.call("HeadBucket", "");
+        let operation = self.operation("HeadBucket", "");
         let head = self.client.head_bucket().bucket(&self.bucket).set_expected_bucket_owner(self.owner.clone());
-        let error = match call.done(head.send(), None).await {
+        let error = match operation.run(head.send(), None).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        match &error.trouble {
-            Trouble::Network(_) | Trouble::TimedOut(_) | Trouble::Busy { .. } => return Err(error),
+        match &error.kind {
+            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) | StoreErrorKind::Busy { .. } => {
+                return Err(error);
+            }
             _ => {}
         }
         // A HEAD says no more than a number; the answer to a list says why.
-        let call = self.call("ListObjectsV2", "");
+        let operation = self.operation("ListObjectsV2", "");
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(1);
-        match call.answer(list.set_expected_bucket_owner(self.owner.clone()).send(), None).await {
+        match operation.run_raw(list.set_expected_bucket_owner(self.owner.clone()).send(), None).await {
             Ok(_) => Ok(()),
-            Err(Answer { code: Some(code), .. }) if code == "AccessDenied" => {
+            Err(ErrorResponse { code: Some(code), .. }) if code == "AccessDenied" => {
                 tracing::info!("bucket {}: the credentials may not list it; going on", self.bucket);
                 Ok(())
             }
-            Err(answer) => Err(call.error(answer.into_bucket_trouble(&self.bucket))),
+            Err(answer) => Err(operation.error(answer.into_bucket_error(&self.bucket))),
         }
     }
 
-    fn call(&self, operation: &'static str, key: &str) -> Call<'_> {
-        Call { secrets: &self.secrets, operation, target: self.url(key), idle: self.idle }
+    fn operation(&self, operation: &'static str, key: &str) -> Operation<'_> {
+        Operation { secrets: &self.secrets, operation, target: self.url(key), idle: self.idle }
     }
 }

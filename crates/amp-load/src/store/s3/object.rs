@@ -7,16 +7,21 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, ObjectCannedAcl, ServerSideEncryption, StorageClass};
 
 use super::S3Store;
-use crate::body::Source;
-use crate::store::{Encryption, NewObject, StoreError, Trouble};
+use crate::body::UploadBody;
+use crate::store::{Encryption, NewObject, StoreError, StoreErrorKind};
 
 impl S3Store {
     /// Writes an object in one request.
     ///
     /// # Errors
     /// When S3 does not say that it did.
-    pub async fn put(&self, object: &NewObject, checksum: &Checksum, source: &Source) -> Result<Stored, StoreError> {
-        let (body, flow) = source.body();
+    pub async fn put(
+        &self,
+        object: &NewObject,
+        checksum: &Checksum,
+        source: &UploadBody,
+    ) -> Result<Stored, StoreError> {
+        let (body, monitor) = source.body();
         let request = self
             .client
             .put_object()
@@ -32,9 +37,9 @@ impl S3Store {
             Algorithm::Crc32c => request.checksum_crc32_c(&checksum.value),
             Algorithm::Sha256 => request.checksum_sha256(&checksum.value),
         };
-        let request = self.stored_so(request);
-        let call = self.call("PutObject", &object.key);
-        let reply = call.done(request.send(), Some(flow)).await?;
+        let request = self.with_options(request);
+        let operation = self.operation("PutObject", &object.key);
+        let reply = operation.run(request.send(), Some(monitor)).await?;
         Ok(Stored {
             bytes: None,
             checksum: match checksum.algorithm {
@@ -51,7 +56,7 @@ impl S3Store {
     /// # Errors
     /// When it does not tell.
     pub async fn head(&self, key: &str, algorithm: Algorithm) -> Result<Option<Stored>, StoreError> {
-        let call = self.call("HeadObject", key);
+        let operation = self.operation("HeadObject", key);
         let request = self
             .client
             .head_object()
@@ -59,8 +64,8 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .key(key)
             .checksum_mode(ChecksumMode::Enabled);
-        let reply = match call.done(request.send(), None).await {
-            Err(StoreError { trouble: Trouble::Absent(_), .. }) => return Ok(None),
+        let reply = match operation.run(request.send(), None).await {
+            Err(StoreError { kind: StoreErrorKind::NotFound(_), .. }) => return Ok(None),
             reply => reply?,
         };
         Ok(Some(Stored {
@@ -74,17 +79,17 @@ impl S3Store {
         }))
     }
 
-    pub(super) fn stored_so<R: StoredSo>(&self, mut request: R) -> R {
-        if let Some(class) = &self.storage.class {
+    pub(super) fn with_options<R: OptionsRequest>(&self, mut request: R) -> R {
+        if let Some(class) = &self.object_options.class {
             request = request.class(StorageClass::from(class.as_str()));
         }
-        if let Some(tags) = &self.storage.tags {
+        if let Some(tags) = &self.object_options.tags {
             request = request.tags(tags.header());
         }
-        if let Some(acl) = &self.storage.acl {
+        if let Some(acl) = &self.object_options.acl {
             request = request.canned_acl(ObjectCannedAcl::from(acl.as_str()));
         }
-        match &self.storage.encryption {
+        match &self.object_options.encryption {
             None => request,
             Some(Encryption::Aes256) => request.sse(ServerSideEncryption::Aes256, None),
             Some(Encryption::Kms(key)) => request.sse(ServerSideEncryption::AwsKms, key.clone()),
@@ -93,14 +98,14 @@ impl S3Store {
 }
 
 /// The two requests that say how an object is to be stored.
-pub(super) trait StoredSo {
+pub(super) trait OptionsRequest {
     fn class(self, class: StorageClass) -> Self;
     fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self;
     fn tags(self, header: &str) -> Self;
     fn canned_acl(self, acl: ObjectCannedAcl) -> Self;
 }
 
-impl StoredSo for PutObjectFluentBuilder {
+impl OptionsRequest for PutObjectFluentBuilder {
     fn class(self, class: StorageClass) -> Self {
         self.storage_class(class)
     }
@@ -118,7 +123,7 @@ impl StoredSo for PutObjectFluentBuilder {
     }
 }
 
-impl StoredSo for CreateMultipartUploadFluentBuilder {
+impl OptionsRequest for CreateMultipartUploadFluentBuilder {
     fn class(self, class: StorageClass) -> Self {
         self.storage_class(class)
     }

@@ -6,8 +6,10 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use chrono::DateTime;
 
 use super::S3Store;
-use crate::body::Source;
-use crate::store::{Assembled, NewObject, OpenUpload, StoreError, StoredPart, Trouble, covers_whole_objects};
+use crate::body::UploadBody;
+use crate::store::{
+    AssembledObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, covers_whole_objects,
+};
 
 impl S3Store {
     /// Begins an upload in parts and returns its id.
@@ -24,9 +26,9 @@ impl S3Store {
             .content_type(object.content_type)
             .checksum_algorithm(named(algorithm))
             .checksum_type(coverage(algorithm));
-        let call = self.call("CreateMultipartUpload", &object.key);
-        let reply = call.done(self.stored_so(request).send(), None).await?;
-        reply.upload_id.ok_or_else(|| call.error(Trouble::Rejected("the answer has no upload id".into())))
+        let operation = self.operation("CreateMultipartUpload", &object.key);
+        let reply = operation.run(self.with_options(request).send(), None).await?;
+        reply.upload_id.ok_or_else(|| operation.error(StoreErrorKind::Rejected("the answer has no upload id".into())))
     }
 
     /// Uploads a part.
@@ -39,9 +41,9 @@ impl S3Store {
         upload: &str,
         number: i32,
         checksum: Checksum,
-        source: &Source,
+        source: &UploadBody,
     ) -> Result<StoredPart, StoreError> {
-        let (body, flow) = source.body();
+        let (body, monitor) = source.body();
         let request = self
             .client
             .upload_part()
@@ -57,8 +59,8 @@ impl S3Store {
             Algorithm::Crc32c => request.checksum_crc32_c(&checksum.value),
             Algorithm::Sha256 => request.checksum_sha256(&checksum.value),
         };
-        let call = self.call("UploadPart", key);
-        let reply = call.done(request.send(), Some(flow)).await?;
+        let operation = self.operation("UploadPart", key);
+        let reply = operation.run(request.send(), Some(monitor)).await?;
         let stored = match checksum.algorithm {
             Algorithm::Crc64nvme => reply.checksum_crc64_nvme(),
             Algorithm::Crc32c => reply.checksum_crc32_c(),
@@ -67,9 +69,11 @@ impl S3Store {
         if let Some(stored) = stored.filter(|stored| *stored != checksum.value) {
             let (algorithm, ours) = (checksum.algorithm, &checksum.value);
             let answer = format!("part {number}: the server stored {algorithm} {stored}, the part has {ours}");
-            return Err(call.error(Trouble::Busy { answer, retry_after: None }));
+            return Err(operation.error(StoreErrorKind::Busy { answer, retry_after: None }));
         }
-        let etag = reply.e_tag.ok_or_else(|| call.error(Trouble::Rejected(format!("part {number} got no ETag"))))?;
+        let etag = reply
+            .e_tag
+            .ok_or_else(|| operation.error(StoreErrorKind::Rejected(format!("part {number} got no ETag"))))?;
         Ok(StoredPart { number, etag, checksum })
     }
 
@@ -81,7 +85,7 @@ impl S3Store {
         &self,
         object: &NewObject,
         upload: &str,
-        whole: &Assembled<'_>,
+        whole: &AssembledObject<'_>,
     ) -> Result<Stored, StoreError> {
         let parts = whole.parts.iter().map(|StoredPart { number, etag, checksum }| {
             let part = CompletedPart::builder().part_number(*number).e_tag(etag);
@@ -110,8 +114,8 @@ impl S3Store {
             // A composite is not of the object's bytes, so S3 takes none beforehand.
             Algorithm::Sha256 => request,
         };
-        let call = self.call("CompleteMultipartUpload", &object.key);
-        let reply = call.done(request.send(), None).await?;
+        let operation = self.operation("CompleteMultipartUpload", &object.key);
+        let reply = operation.run(request.send(), None).await?;
         let checksum = match algorithm {
             Algorithm::Crc64nvme => reply.checksum_crc64_nvme,
             Algorithm::Crc32c => reply.checksum_crc32_c,
@@ -126,11 +130,11 @@ impl S3Store {
     /// # Errors
     /// When S3 does not say that it is gone.
     pub async fn abort(&self, key: &str, upload: &str) -> Result<(), StoreError> {
-        let call = self.call("AbortMultipartUpload", key);
+        let operation = self.operation("AbortMultipartUpload", key);
         let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let request = request.set_expected_bucket_owner(self.owner.clone());
-        match call.done(request.send(), None).await {
-            Ok(_) | Err(StoreError { trouble: Trouble::Absent(_), .. }) => Ok(()),
+        match operation.run(request.send(), None).await {
+            Ok(_) | Err(StoreError { kind: StoreErrorKind::NotFound(_), .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -140,7 +144,7 @@ impl S3Store {
     /// # Errors
     /// When S3 does not list them.
     pub async fn open_uploads(&self, key: &str) -> Result<Vec<OpenUpload>, StoreError> {
-        let call = self.call("ListMultipartUploads", key);
+        let operation = self.operation("ListMultipartUploads", key);
         let (mut key_marker, mut id_marker) = (None, None);
         let mut open = Vec::new();
         loop {
@@ -152,10 +156,13 @@ impl S3Store {
                 .prefix(key)
                 .set_key_marker(key_marker)
                 .set_upload_id_marker(id_marker);
-            let page = call.done(request.send(), None).await?;
+            let page = operation.run(request.send(), None).await?;
             open.extend(page.uploads().iter().filter(|upload| upload.key() == Some(key)).filter_map(|upload| {
-                let begun = upload.initiated().and_then(|at| DateTime::from_timestamp(at.secs(), 0));
-                Some(OpenUpload { id: upload.upload_id()?.to_owned(), begun: begun.unwrap_or(DateTime::UNIX_EPOCH) })
+                let initiated = upload.initiated().and_then(|at| DateTime::from_timestamp(at.secs(), 0));
+                Some(OpenUpload {
+                    id: upload.upload_id()?.to_owned(),
+                    initiated: initiated.unwrap_or(DateTime::UNIX_EPOCH),
+                })
             }));
             if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(open);

@@ -4,7 +4,7 @@ use amp_cli::settings::{Resolver, Setting};
 
 use super::flag;
 use crate::args::Args;
-use crate::store::{Encryption, Storage};
+use crate::store::{Encryption, ObjectOptions};
 use crate::tags::Tags;
 
 const TAGS: Setting = Setting { flag: Some("--tags"), env: &["AMP_TAGS"], what: "the tags of objects" };
@@ -22,8 +22,8 @@ const CANNED_ACLS: [&str; 7] = [
 ];
 
 /// What `args`, the environment and `.env` say of it; what is wrong is noted in `resolver`.
-pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> Storage {
-    Storage {
+pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
+    ObjectOptions {
         class: args.storage_class.clone().filter(|class| !class.is_empty()),
         encryption: resolve_encryption(args, resolver),
         tags: resolver.optional(&TAGS, args.tags.as_deref(), Tags::parse),

@@ -8,22 +8,22 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use amp_core::secret::{Secret, scrub};
 
-use crate::store::Trouble;
+use crate::store::StoreErrorKind;
 
 /// An answer that is an error, or none at all.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct ErrorResponse {
     pub(super) status: u16,
     pub(super) code: Option<String>,
     message: Option<String>,
     region: Option<String>,
     retry_after: Option<Duration>,
     /// What it is when it is no answer of the server.
-    pub(super) trouble: Option<Trouble>,
+    pub(super) kind: Option<StoreErrorKind>,
 }
 
 /// Codes under which no other request would go either.
-const REFUSALS: [(&str, &str); 16] = [
+const REFUSED_CODES: [(&str, &str); 16] = [
     (
         "AccessDenied",
         "the credentials need s3:PutObject on this bucket, and kms:GenerateDataKey where it is encrypted with KMS, s3:PutObjectTagging for \
@@ -47,7 +47,7 @@ const REFUSALS: [(&str, &str); 16] = [
 ];
 
 /// Codes that may pass, whatever status they come with.
-const PASSING: [&str; 9] = [
+const TRANSIENT_CODES: [&str; 9] = [
     "SlowDown",
     "InternalError",
     "ServiceUnavailable",
@@ -60,26 +60,26 @@ const PASSING: [&str; 9] = [
 ];
 
 /// Codes that say the bucket is elsewhere.
-const ELSEWHERE: [&str; 4] =
+const REGION_CODES: [&str; 4] =
     ["PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
 
-impl Answer {
+impl ErrorResponse {
     /// No answer of the server: what it is instead.
-    pub(super) fn none(trouble: Trouble) -> Self {
-        Self { trouble: Some(trouble), ..Self::default() }
+    pub(super) fn none(kind: StoreErrorKind) -> Self {
+        Self { kind: Some(kind), ..Self::default() }
     }
 
     /// The answer without what was sent: a server may echo our headers.
     pub(super) fn scrubbed(mut self, secrets: &[Secret]) -> Self {
         for text in [&mut self.code, &mut self.message].into_iter().flatten() {
-            *text = harmless(text, secrets);
+            *text = sanitize(text, secrets);
         }
         self
     }
 
     /// Its status, or that it is none of the server's.
     pub(super) fn status(&self) -> String {
-        if self.trouble.is_some() { "no answer".to_owned() } else { format!("HTTP {}", self.status) }
+        if self.kind.is_some() { "no answer".to_owned() } else { format!("HTTP {}", self.status) }
     }
 
     fn text(&self) -> String {
@@ -91,11 +91,11 @@ impl Answer {
         text
     }
 
-    fn refused(&self, advice: impl Into<String>) -> Trouble {
-        Trouble::Refused { answer: self.text(), advice: advice.into() }
+    fn refused(&self, advice: impl Into<String>) -> StoreErrorKind {
+        StoreErrorKind::Refused { answer: self.text(), advice: advice.into() }
     }
 
-    fn elsewhere(&self) -> Trouble {
+    fn wrong_region(&self) -> StoreErrorKind {
         self.refused(match &self.region {
             Some(region) => format!("the bucket is in {region}: set AWS_REGION={region}"),
             None => "the bucket is in another region: set AWS_REGION to it".to_owned(),
@@ -103,83 +103,86 @@ impl Answer {
     }
 
     /// What it means for one request. The answer to a HEAD has no body and so no code.
-    pub(super) fn into_trouble(mut self, head: bool) -> Trouble {
-        if let Some(trouble) = self.trouble.take() {
-            return trouble;
+    pub(super) fn into_kind(mut self, head: bool) -> StoreErrorKind {
+        if let Some(kind) = self.kind.take() {
+            return kind;
         }
         let code = self.code.as_deref().unwrap_or_default();
-        let busy = |answer: &Self| Trouble::Busy { answer: answer.text(), retry_after: answer.retry_after };
-        let refusal = REFUSALS.iter().find(|(known, _)| *known == code);
+        let busy = |answer: &Self| StoreErrorKind::Busy { answer: answer.text(), retry_after: answer.retry_after };
+        let refusal = REFUSED_CODES.iter().find(|(known, _)| *known == code);
         match (self.status, refusal) {
-            _ if PASSING.contains(&code) => busy(&self),
-            _ if ELSEWHERE.contains(&code) => self.elsewhere(),
-            (403 | 405 | 501, _) if head => Trouble::Denied(self.text()),
+            _ if TRANSIENT_CODES.contains(&code) => busy(&self),
+            _ if REGION_CODES.contains(&code) => self.wrong_region(),
+            (403 | 405 | 501, _) if head => StoreErrorKind::Denied(self.text()),
             (_, Some((_, advice))) => self.refused(*advice),
-            (301 | 307 | 308, _) => self.elsewhere(),
+            (301 | 307 | 308, _) => self.wrong_region(),
             (401 | 403, None) => self.refused("check the credentials and what they may do"),
-            (404, _) => Trouble::Absent(self.text()),
-            (412, _) => Trouble::Exists,
-            (501, _) => Trouble::Rejected(self.text()),
+            (404, _) => StoreErrorKind::NotFound(self.text()),
+            (412, _) => StoreErrorKind::Exists,
+            (501, _) => StoreErrorKind::Rejected(self.text()),
             (408 | 429 | 500.., _) => busy(&self),
-            _ => Trouble::Rejected(self.text()),
+            _ => StoreErrorKind::Rejected(self.text()),
         }
     }
 
     /// What it means for the bucket as a whole.
-    pub(super) fn into_bucket_trouble(self, bucket: &str) -> Trouble {
+    pub(super) fn into_bucket_error(self, bucket: &str) -> StoreErrorKind {
         let text = self.text();
-        match self.into_trouble(false) {
-            Trouble::Absent(_) | Trouble::Rejected(_) | Trouble::Denied(_) | Trouble::Exists => Trouble::Refused {
+        match self.into_kind(false) {
+            StoreErrorKind::NotFound(_)
+            | StoreErrorKind::Rejected(_)
+            | StoreErrorKind::Denied(_)
+            | StoreErrorKind::Exists => StoreErrorKind::Refused {
                 answer: text,
                 advice: format!("check that bucket {bucket} exists and the endpoint is one of S3"),
             },
-            trouble => trouble,
+            kind => kind,
         }
     }
 }
 
 /// A server's words on one line, shortened, without secrets and without the authorization it may have echoed.
-fn harmless(text: &str, secrets: &[Secret]) -> String {
-    const LONGEST: usize = 300;
+fn sanitize(text: &str, secrets: &[Secret]) -> String {
+    const MAX_KEY_BYTES: usize = 300;
     const AUTHORIZATION: &str = "AWS4-HMAC-SHA256";
     let shown: Vec<&Secret> = secrets.iter().collect();
     // Cut after scrubbing, lest the cut leave a part of a secret.
     let text = scrub(text, &shown);
     let text = text.find(AUTHORIZATION).map_or(text.as_str(), |at| &text[..at + AUTHORIZATION.len()]);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_KEY_BYTES).collect()
 }
 
 /// Reads what the SDK makes of an answer.
-pub(super) fn understand<E>(error: &SdkError<E>) -> Answer
+pub(super) fn classify<E>(error: &SdkError<E>) -> ErrorResponse
 where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {
     if let Some(missing) = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
-        return Answer::none(Trouble::Refused {
+        return ErrorResponse::none(StoreErrorKind::Refused {
             answer: no_credentials(missing),
             advice: "renew the credentials and run again".into(),
         });
     }
     let Some(raw) = error.raw_response() else {
-        return Answer::none(match error {
-            SdkError::ConstructionFailure(_) => Trouble::Rejected(chain(error)),
+        return ErrorResponse::none(match error {
+            SdkError::ConstructionFailure(_) => StoreErrorKind::Rejected(chain(error)),
             // The two outermost say only that it is one of the network.
-            _ => Trouble::Network(chain(causes(error).nth(2).unwrap_or(error))),
+            _ => StoreErrorKind::Network(chain(causes(error).nth(2).unwrap_or(error))),
         });
     };
     let header = |name: &str| raw.headers().get(name).map(str::to_owned);
     let status = raw.status().as_u16();
     if matches!(error, SdkError::ResponseError(_)) && (200..300).contains(&status) {
-        return Answer::none(Trouble::Network(format!("the answer breaks off: {}", chain(error))));
+        return ErrorResponse::none(StoreErrorKind::Network(format!("the answer breaks off: {}", chain(error))));
     }
     let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
-    Answer {
+    ErrorResponse {
         status,
         code: metadata.and_then(|meta| meta.code()).map(str::to_owned),
         message: metadata.and_then(|meta| meta.message()).map(str::to_owned),
         region: header("x-amz-bucket-region"),
         retry_after: header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs),
-        trouble: None,
+        kind: None,
     }
 }
 
@@ -221,8 +224,8 @@ mod tests {
 
     fn verdict(status: u16, code: &str, head: bool) -> Verdict {
         let code = Some(code.to_owned()).filter(|code| !code.is_empty());
-        let trouble = Answer { status, code, ..Answer::default() }.into_trouble(head);
-        StoreError { operation: "PutObject", target: String::new(), trouble }.verdict()
+        let kind = ErrorResponse { status, code, ..ErrorResponse::default() }.into_kind(head);
+        StoreError { operation: "PutObject", target: String::new(), kind }.verdict()
     }
 
     #[test]
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_bucket_elsewhere_is_named() {
-        let answer = Answer { status: 301, region: Some("eu-west-1".into()), ..Answer::default() };
-        assert!(answer.into_bucket_trouble("b").to_string().contains("AWS_REGION=eu-west-1"));
+        let answer = ErrorResponse { status: 301, region: Some("eu-west-1".into()), ..ErrorResponse::default() };
+        assert!(answer.into_bucket_error("b").to_string().contains("AWS_REGION=eu-west-1"));
     }
 }

@@ -6,12 +6,12 @@ use amp_cli::{Exit, Outcome};
 use amp_core::retry::Verdict;
 
 use crate::error::LoadError;
-use crate::plan::Planned;
+use crate::plan::PlannedUpload;
 use crate::summary::{Failure, Files, Summary};
 
 /// The counts of a run.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
+pub struct RunStats(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -20,13 +20,13 @@ struct Counts {
     bytes: u64,
     failures: Vec<Failure>,
     /// Failures that will not pass by themselves.
-    lasting: bool,
+    permanent: bool,
     /// Files in a row whose retries were used up, the last one included.
-    in_vain: usize,
+    consecutive_failures: usize,
     refused: bool,
 }
 
-impl Tally {
+impl RunStats {
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -34,7 +34,7 @@ impl Tally {
     /// S3 holds a file, before or since.
     pub fn confirmed(&self, bytes: u64, skipped: bool) {
         self.with(|counts| {
-            counts.in_vain = 0;
+            counts.consecutive_failures = 0;
             if skipped {
                 counts.files.skipped += 1;
             } else {
@@ -50,23 +50,24 @@ impl Tally {
     }
 
     /// A confirmed file could not be deleted.
-    pub fn undeleted(&self, planned: &Planned, error: &LoadError) {
+    pub fn delete_failed(&self, planned: &PlannedUpload, error: &LoadError) {
         let error = format!("S3 has it, but it was not deleted: {error}");
-        self.with(|counts| counts.note(planned, &error));
+        self.with(|counts| counts.record_failure(planned, &error));
     }
 
     /// A file was not loaded. `verdict`: what that means for the others.
-    pub fn failed(&self, planned: &Planned, error: &str, verdict: Option<&Verdict>) {
+    pub fn failed(&self, planned: &PlannedUpload, error: &str, verdict: Option<&Verdict>) {
         self.with(|counts| {
-            counts.note(planned, error);
+            counts.record_failure(planned, error);
             counts.files.failed += 1;
-            counts.judge(verdict);
+            counts.apply_verdict(verdict);
         });
     }
 
-    /// `files` more were not tried, because `in_vain` in a row used all their retries up.
-    pub fn untried(&self, files: usize, in_vain: usize) {
-        let error = format!("{files} files were not tried: the server failed {in_vain} in a row; run again later");
+    /// `files` more were not tried, because `consecutive_failures` in a row used all their retries up.
+    pub fn skipped_after_outage(&self, files: usize, consecutive_failures: usize) {
+        let error =
+            format!("{files} files were not tried: the server failed {consecutive_failures} in a row; run again later");
         tracing::error!("{error}");
         self.with(|counts| {
             counts.files.failed += files;
@@ -75,30 +76,30 @@ impl Tally {
     }
 
     /// A manifest was put and noted.
-    pub fn put(&self) {
+    pub fn manifest_uploaded(&self) {
         self.with(|counts| {
-            counts.in_vain = 0;
+            counts.consecutive_failures = 0;
             counts.manifests += 1;
         });
     }
 
     /// A manifest was not put; without one, several were not. `verdict`: what that means for the others.
-    pub fn unput(&self, planned: Option<&Planned>, error: &str, verdict: &Verdict) {
+    pub fn manifest_failed(&self, planned: Option<&PlannedUpload>, error: &str, verdict: &Verdict) {
         self.with(|counts| {
             match planned {
-                Some(planned) => counts.note(planned, error),
+                Some(planned) => counts.record_failure(planned, error),
                 None => {
                     tracing::error!("{error}");
                     counts.failures.push(Failure { file: None, key: None, error: error.to_owned() });
                 }
             }
-            counts.judge(Some(verdict));
+            counts.apply_verdict(Some(verdict));
         });
     }
 
     /// How many files in a row used all their retries up.
-    pub fn in_vain(&self) -> usize {
-        self.with(|counts| counts.in_vain)
+    pub fn consecutive_failures(&self) -> usize {
+        self.with(|counts| counts.consecutive_failures)
     }
 
     /// Fills in what came of the run.
@@ -116,7 +117,7 @@ impl Tally {
                 (_, true, _) if found == 0 => (Outcome::Empty, Exit::Done),
                 (_, true, _) => (Outcome::Complete, Exit::Done),
                 (_, _, true) => (Outcome::Partial, Exit::Incomplete),
-                _ if counts.lasting => (Outcome::Failed, Exit::Incomplete),
+                _ if counts.permanent => (Outcome::Failed, Exit::Incomplete),
                 _ => (Outcome::Failed, Exit::Temporary),
             };
         });
@@ -124,15 +125,15 @@ impl Tally {
 }
 
 impl Counts {
-    fn judge(&mut self, verdict: Option<&Verdict>) {
+    fn apply_verdict(&mut self, verdict: Option<&Verdict>) {
         let transient = matches!(verdict, Some(Verdict::Transient { .. }));
-        self.lasting |= !transient;
-        self.in_vain = if transient { self.in_vain + 1 } else { 0 };
+        self.permanent |= !transient;
+        self.consecutive_failures = if transient { self.consecutive_failures + 1 } else { 0 };
         self.refused |= verdict == Some(&Verdict::Refused);
     }
 
-    fn note(&mut self, planned: &Planned, error: &str) {
-        let Planned { file, key } = planned;
+    fn record_failure(&mut self, planned: &PlannedUpload, error: &str) {
+        let PlannedUpload { file, key } = planned;
         tracing::error!("{file}: {error}");
         let key = Some(key.clone()).filter(|key| !key.is_empty());
         self.failures.push(Failure { file: Some(file.clone()), key, error: error.to_owned() });

@@ -7,17 +7,17 @@ use std::time::Duration;
 use amp_cli::Stop;
 use amp_core::retry::RetryPolicy;
 
-use super::{StoreError, Trouble};
+use super::{StoreError, StoreErrorKind};
 
 /// Runs requests, again and again if need be, until the run is to stop.
 #[derive(Debug)]
-pub struct Tries {
+pub struct Retrier {
     policy: RetryPolicy,
     stop: Stop,
     retries: AtomicU64,
 }
 
-impl Tries {
+impl Retrier {
     /// Tries by that policy, while `stop` does not say otherwise.
     #[must_use]
     pub fn new(policy: RetryPolicy, stop: Stop) -> Self {
@@ -27,7 +27,7 @@ impl Tries {
     /// Does `request` until it succeeds, fails for good, or the retries are used up. It is told how often it was tried before.
     ///
     /// # Errors
-    /// What the last try came to; [`Trouble::Stopped`] when the run is to stop.
+    /// What the last try came to; [`StoreErrorKind::Stopped`] when the run is to stop.
     pub async fn run<T, F>(&self, request: impl FnMut(u32) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -84,5 +84,5 @@ impl Tries {
 }
 
 fn stopped() -> StoreError {
-    StoreError { operation: "request", target: String::new(), trouble: Trouble::Stopped }
+    StoreError { operation: "request", target: String::new(), kind: StoreErrorKind::Stopped }
 }

@@ -1,4 +1,4 @@
-//! Finds out which manifests are due.
+//! Finds out which manifests are to be put.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -11,15 +11,15 @@ use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
 
-use super::journal::{Journal, Line};
+use super::journal::{ManifestJournal, ManifestRecord};
 use super::prefix::{ManifestPrefix, name};
-use super::{Destination, Loads, NotYet, WholeDay};
-use crate::plan::Planned;
+use super::{CompleteDay, Destination, Incomplete, LoadIndex};
+use crate::plan::PlannedUpload;
 
 /// The manifests of a run.
 pub(crate) struct Manifests {
     pub(super) ledger: Ledger,
-    pub(super) journal: Journal,
+    pub(super) journal: ManifestJournal,
     pub(super) prefix: ManifestPrefix,
     to: Destination,
     /// Files without a day in their name that were loaded under a manifest's key, by that key; read once.
@@ -27,25 +27,25 @@ pub(crate) struct Manifests {
 }
 
 /// What is to be done about the manifest of a day.
-enum Outlook {
+enum ManifestState {
     /// Nothing: it is in the bucket, and nothing happened to its day.
     Current,
     /// Nothing: something happened to its day, but the manifest is the same.
-    Unchanged(Line),
+    Unchanged(ManifestRecord),
     /// Nothing yet.
-    NotYet(NotYet),
+    Incomplete(Incomplete),
     /// It is to be put.
-    Due(Due),
+    Pending(PendingManifest),
     /// It must not be put.
-    Taken(KeyTaken),
+    KeyTaken(KeyTaken),
 }
 
 /// A manifest that is to be put.
-pub(super) struct Due {
-    pub(super) planned: Planned,
+pub(super) struct PendingManifest {
+    pub(super) planned: PlannedUpload,
     pub(super) content: Vec<u8>,
     pub(super) digest: Digest,
-    pub(super) marks: Option<LedgerPositions>,
+    pub(super) positions: Option<LedgerPositions>,
 }
 
 /// A manifest would take the place of data.
@@ -64,25 +64,25 @@ impl Manifests {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
-        let (ledger, journal) = (Ledger::at(&staging.state_dir()), Journal::open(staging)?);
+        let (ledger, journal) = (Ledger::at(&staging.state_dir()), ManifestJournal::open(staging)?);
         Ok(Self { ledger, journal, prefix, to, undated: Mutex::default() })
     }
 
-    /// Whether a manifest is due as the ledger stands. Says of each day why not, if none is.
+    /// Whether a manifest is to be put as the ledger stands. Says of each day why not, if none is.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) fn is_any_due(&self) -> Result<bool, DiskError> {
+    pub(crate) fn is_any_pending(&self) -> Result<bool, DiskError> {
         let mut waiting = Vec::new();
         for day in self.ledger.days()? {
-            match self.look(day, &[])? {
-                Outlook::Current => {}
-                Outlook::Unchanged(line) => self.journal.note(line)?,
-                Outlook::NotYet(why) => waiting.push((day, why)),
-                Outlook::Due(_) | Outlook::Taken(_) => return Ok(true),
+            match self.evaluate(day, &[])? {
+                ManifestState::Current => {}
+                ManifestState::Unchanged(line) => self.journal.append(line)?,
+                ManifestState::Incomplete(why) => waiting.push((day, why)),
+                ManifestState::Pending(_) | ManifestState::KeyTaken(_) => return Ok(true),
             }
         }
-        waiting.iter().for_each(|(day, why)| tell_waiting(*day, why));
+        waiting.iter().for_each(|(day, why)| log_incomplete(*day, why));
         Ok(false)
     }
 
@@ -90,10 +90,10 @@ impl Manifests {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) fn expected(&self, planned: &[Planned], staging: &Staging) -> Result<Vec<String>, DiskError> {
+    pub(crate) fn expected(&self, planned: &[PlannedUpload], staging: &Staging) -> Result<Vec<String>, DiskError> {
         let mut known: HashMap<Partition, HourIndex> = HashMap::new();
         let mut loads = Vec::new();
-        for Planned { file, key } in planned {
+        for PlannedUpload { file, key } in planned {
             let partition = Partition::of_file(file);
             let known = match known.entry(partition) {
                 Entry::Occupied(entry) => entry.into_mut(),
@@ -105,11 +105,11 @@ impl Manifests {
         }
         let mut keys = Vec::new();
         for day in self.ledger.days()? {
-            match self.look(day, &loads)? {
-                Outlook::Due(due) => keys.push(due.planned.key),
-                Outlook::Taken(taken) => tracing::warn!("{day}: {taken}"),
-                Outlook::NotYet(why) => tell_waiting(day, &why),
-                Outlook::Current | Outlook::Unchanged(_) => {}
+            match self.evaluate(day, &loads)? {
+                ManifestState::Pending(pending) => keys.push(pending.planned.key),
+                ManifestState::KeyTaken(taken) => tracing::warn!("{day}: {taken}"),
+                ManifestState::Incomplete(why) => log_incomplete(day, &why),
+                ManifestState::Current | ManifestState::Unchanged(_) => {}
             }
         }
         Ok(keys)
@@ -135,31 +135,31 @@ impl Manifests {
     /// the bucket holds what the load records say. amp-extract notes `asked` before it fetches an hour again and `fetched`, with the
     /// digests of the new files, after they have their names. Read before `asked`, the hours name files that are in the bucket as listed,
     /// whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after `fetched`, the new
-    /// digests are none that was loaded. So no manifest names a file that is not in the bucket. The marks are taken first: a line that
+    /// digests are none that was loaded. So no manifest names a file that is not in the bucket. The positions are read first: a line that
     /// is added while the rest is read makes the next run look again.
-    fn look(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<Outlook, DiskError> {
+    fn evaluate(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<ManifestState, DiskError> {
         let (partition, key) = (Partition::Day(day), self.prefix.key(day));
-        let marks = self.ledger.positions(partition)?;
-        if self.journal.is_current(&self.to, &key, marks) {
-            return Ok(Outlook::Current);
+        let positions = self.ledger.positions(partition)?;
+        if self.journal.is_current(&self.to, &key, positions) {
+            return Ok(ManifestState::Current);
         }
-        let whole = match WholeDay::of(day, &self.ledger.hours(partition)?) {
+        let whole = match CompleteDay::of(day, &self.ledger.hours(partition)?) {
             Ok(whole) => whole,
-            Err(why) => return Ok(Outlook::NotYet(why)),
+            Err(why) => return Ok(ManifestState::Incomplete(why)),
         };
         let partitions: BTreeSet<Partition> = whole.partitions().chain([partition]).collect();
-        let mut known = Loads::default();
+        let mut known = LoadIndex::default();
         for partition in &partitions {
             self.ledger.load_records(*partition)?.into_iter().for_each(|record| known.add(record));
         }
         loads.iter().for_each(|record| known.add(record.clone()));
         let manifest = match whole.manifest(&known, &self.to) {
             Ok(manifest) => manifest,
-            Err(why) => return Ok(Outlook::NotYet(why)),
+            Err(why) => return Ok(ManifestState::Incomplete(why)),
         };
         let undated = self.undated()?;
         if let Some(file) = known.writer_of(&self.to, &key).or_else(|| undated.get(&key).map(String::as_str)) {
-            return Ok(Outlook::Taken(KeyTaken { file: file.to_owned(), key }));
+            return Ok(ManifestState::KeyTaken(KeyTaken { file: file.to_owned(), key }));
         }
         let mut content = serde_json::to_vec(&manifest).unwrap_or_default();
         content.push(b'\n');
@@ -167,11 +167,16 @@ impl Manifests {
         digester.update(&content);
         let digest = digester.digest();
         // What rests on other days' ledgers too is looked at in every run.
-        let marks = (partitions.len() == 1).then_some(marks);
+        let positions = (partitions.len() == 1).then_some(positions);
         Ok(match self.journal.same(&self.to, &key, digest) {
-            Some(line) if line.marks == marks => Outlook::Current,
-            Some(line) => Outlook::Unchanged(Line { marks, ..line }),
-            None => Outlook::Due(Due { planned: Planned { file: name(day), key }, content, digest, marks }),
+            Some(line) if line.positions == positions => ManifestState::Current,
+            Some(line) => ManifestState::Unchanged(ManifestRecord { positions, ..line }),
+            None => ManifestState::Pending(PendingManifest {
+                planned: PlannedUpload { file: name(day), key },
+                content,
+                digest,
+                positions,
+            }),
         })
     }
 
@@ -181,25 +186,25 @@ impl Manifests {
             return Ok(Arc::clone(undated));
         }
         let records = self.ledger.load_records(Partition::Undated)?.into_iter();
-        let ours = records.filter(|record| self.to.has(record) && self.prefix.takes(&record.key));
+        let ours = records.filter(|record| self.to.has(record) && self.prefix.is_manifest_key(&record.key));
         let read = Arc::new(ours.map(|record| (record.key, record.file)).collect());
         *undated = Some(Arc::clone(&read));
         Ok(read)
     }
 
     /// The manifest of `day` if it is to be put. Blocks on the disk.
-    pub(super) fn due(&self, day: NaiveDate) -> Result<Option<Due>, String> {
-        match self.look(day, &[]).map_err(|error| error.to_string())? {
-            Outlook::Due(due) => return Ok(Some(due)),
-            Outlook::Taken(taken) => return Err(taken.to_string()),
-            Outlook::Unchanged(line) => self.journal.note(line).map_err(|error| error.to_string())?,
-            Outlook::NotYet(why) => tell_waiting(day, &why),
-            Outlook::Current => {}
+    pub(super) fn pending(&self, day: NaiveDate) -> Result<Option<PendingManifest>, String> {
+        match self.evaluate(day, &[]).map_err(|error| error.to_string())? {
+            ManifestState::Pending(pending) => return Ok(Some(pending)),
+            ManifestState::KeyTaken(taken) => return Err(taken.to_string()),
+            ManifestState::Unchanged(line) => self.journal.append(line).map_err(|error| error.to_string())?,
+            ManifestState::Incomplete(why) => log_incomplete(day, &why),
+            ManifestState::Current => {}
         }
         Ok(None)
     }
 }
 
-fn tell_waiting(day: NaiveDate, why: &NotYet) {
+fn log_incomplete(day: NaiveDate, why: &Incomplete) {
     tracing::info!("{day}: no manifest yet: {why}");
 }

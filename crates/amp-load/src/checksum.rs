@@ -15,7 +15,7 @@ const BUFFER: usize = 256 << 10;
 
 /// What a run of bytes is known by: always its digest, and its checksum in the algorithm that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sum {
+pub struct ContentChecksum {
     /// Size and CRC64NVME.
     pub digest: Digest,
     value: Value,
@@ -28,10 +28,10 @@ enum Value {
     Sha256([u8; 32]),
 }
 
-impl Sum {
+impl ContentChecksum {
     /// What a digest says by itself; `None` when the algorithm needs the bytes.
     #[must_use]
-    pub fn known(digest: Digest, algorithm: Algorithm) -> Option<Self> {
+    pub fn from_digest(digest: Digest, algorithm: Algorithm) -> Option<Self> {
         (algorithm == Algorithm::Crc64nvme).then_some(Self { digest, value: Value::Crc64nvme })
     }
 
@@ -39,11 +39,11 @@ impl Sum {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn of(file: &File, offset: u64, len: u64, algorithm: Algorithm) -> io::Result<Self> {
+    pub fn read(file: &File, offset: u64, len: u64, algorithm: Algorithm) -> io::Result<Self> {
         let mut digester = Digester::default();
         let mut crc32c = (algorithm == Algorithm::Crc32c).then(|| crc_fast::Digest::new(Crc32Iscsi));
         let mut sha256 = (algorithm == Algorithm::Sha256).then(Sha256::new);
-        read(file, offset, len, |bytes| {
+        read_range(file, offset, len, |bytes| {
             digester.update(bytes);
             crc32c.iter_mut().for_each(|crc| crc.update(bytes));
             sha256.iter_mut().for_each(|sha| sha.update(bytes));
@@ -58,7 +58,7 @@ impl Sum {
 
     /// The checksum as S3 writes it.
     #[must_use]
-    pub fn checksum(&self) -> Checksum {
+    pub fn to_checksum(&self) -> Checksum {
         match &self.value {
             Value::Crc64nvme => Checksum { algorithm: Algorithm::Crc64nvme, value: self.digest.crc64nvme.to_string() },
             Value::Crc32c(crc) => {
@@ -72,10 +72,10 @@ impl Sum {
 /// The digest and checksum of an object by those of its parts, in order: CRCs are combined to that of the whole, SHA-256 to that of the
 /// parts' (`-N`).
 #[must_use]
-pub(crate) fn whole(parts: &[Sum]) -> (Digest, Checksum) {
+pub(crate) fn combine_parts(parts: &[ContentChecksum]) -> (Digest, Checksum) {
     let mut digest = Digester::default().digest();
     let (mut crc32c, mut sha256) = (crc_fast::Digest::new(Crc32Iscsi).finalize(), Sha256::new());
-    for Sum { digest: part, value } in parts {
+    for ContentChecksum { digest: part, value } in parts {
         digest = Digest {
             bytes: digest.bytes + part.bytes,
             crc64nvme: digest.crc64nvme.followed_by(part.crc64nvme, part.bytes),
@@ -93,8 +93,8 @@ pub(crate) fn whole(parts: &[Sum]) -> (Digest, Checksum) {
             let value = format!("{}-{}", BASE64_STANDARD.encode(sha256.finalize()), parts.len());
             Checksum { algorithm: Algorithm::Sha256, value }
         }
-        Some(Value::Crc32c(_)) => Sum { digest, value: Value::Crc32c(crc32c as u32) }.checksum(),
-        _ => Sum { digest, value: Value::Crc64nvme }.checksum(),
+        Some(Value::Crc32c(_)) => ContentChecksum { digest, value: Value::Crc32c(crc32c as u32) }.to_checksum(),
+        _ => ContentChecksum { digest, value: Value::Crc64nvme }.to_checksum(),
     };
     (digest, checksum)
 }
@@ -105,11 +105,11 @@ pub(crate) fn whole(parts: &[Sum]) -> (Digest, Checksum) {
 /// When the file cannot be read.
 pub(crate) fn md5_hex(file: &File, len: u64) -> io::Result<String> {
     let mut md5 = Md5::new();
-    read(file, 0, len, |bytes| md5.update(bytes))?;
+    read_range(file, 0, len, |bytes| md5.update(bytes))?;
     Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn read(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+fn read_range(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER.min(usize::try_from(len).unwrap_or(BUFFER))];
     let mut done = 0;
     while done < len {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn checksums_are_those_of_the_catalogues() {
         let file = file(b"123456789");
-        let value = |algorithm| Sum::of(&file, 0, 9, algorithm).unwrap().checksum().value;
+        let value = |algorithm| ContentChecksum::read(&file, 0, 9, algorithm).unwrap().to_checksum().value;
         assert_eq!(value(Algorithm::Crc64nvme), "rosUhgp5mIg=");
         assert_eq!(value(Algorithm::Crc32c), BASE64_STANDARD.encode(0xe306_9283_u32.to_be_bytes()));
         assert_eq!(value(Algorithm::Sha256), "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=");
@@ -154,18 +154,18 @@ mod tests {
         let file = file(&bytes);
         for algorithm in [Algorithm::Crc64nvme, Algorithm::Crc32c] {
             let parts: Vec<_> = [(0, 300_000), (300_000, 300_000), (600_000, 300_000)]
-                .map(|(at, len)| Sum::of(&file, at, len, algorithm).unwrap())
+                .map(|(at, len)| ContentChecksum::read(&file, at, len, algorithm).unwrap())
                 .into();
-            let all = Sum::of(&file, 0, u64::MAX, algorithm).unwrap();
-            assert_eq!(whole(&parts), (all.digest, all.checksum()));
+            let all = ContentChecksum::read(&file, 0, u64::MAX, algorithm).unwrap();
+            assert_eq!(combine_parts(&parts), (all.digest, all.to_checksum()));
         }
     }
 
     #[test]
     fn a_composite_is_the_hash_of_the_parts_hashes_and_their_number() {
         let file = file(b"ab");
-        let parts = [0, 1].map(|at| Sum::of(&file, at, 1, Algorithm::Sha256).unwrap());
+        let parts = [0, 1].map(|at| ContentChecksum::read(&file, at, 1, Algorithm::Sha256).unwrap());
         let hashes = [Sha256::digest(b"a"), Sha256::digest(b"b")].concat();
-        assert_eq!(whole(&parts).1.value, format!("{}-2", BASE64_STANDARD.encode(Sha256::digest(hashes))));
+        assert_eq!(combine_parts(&parts).1.value, format!("{}-2", BASE64_STANDARD.encode(Sha256::digest(hashes))));
     }
 }

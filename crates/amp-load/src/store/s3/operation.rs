@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use amp_core::secret::Secret;
 
-use super::answer::{self, Answer};
-use crate::body::Flow;
-use crate::store::{StoreError, Trouble};
+use super::classify::{self, ErrorResponse};
+use crate::body::BodyMonitor;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// A request under way.
-pub(super) struct Call<'a> {
+pub(super) struct Operation<'a> {
     /// What no message may show, should the server echo it.
     pub(super) secrets: &'a [Secret],
     pub(super) operation: &'static str,
@@ -22,55 +22,55 @@ pub(super) struct Call<'a> {
 
 type SdkResult<T, E> = Result<T, aws_sdk_s3::error::SdkError<E>>;
 
-impl Call<'_> {
-    pub(super) fn error(&self, trouble: Trouble) -> StoreError {
-        StoreError { operation: self.operation, target: self.target.clone(), trouble }
+impl Operation<'_> {
+    pub(super) fn error(&self, kind: StoreErrorKind) -> StoreError {
+        StoreError { operation: self.operation, target: self.target.clone(), kind }
     }
 
-    pub(super) async fn done<T, E>(
+    pub(super) async fn run<T, E>(
         &self,
         request: impl Future<Output = SdkResult<T, E>>,
-        flow: Option<Arc<Flow>>,
+        monitor: Option<Arc<BodyMonitor>>,
     ) -> Result<T, StoreError>
     where
         E: StdError + aws_sdk_s3::error::ProvideErrorMetadata + Send + Sync + 'static,
     {
         let head = matches!(self.operation, "HeadObject" | "HeadBucket");
-        self.answer(request, flow).await.map_err(|answer| self.error(answer.into_trouble(head)))
+        self.run_raw(request, monitor).await.map_err(|answer| self.error(answer.into_kind(head)))
     }
 
-    pub(super) async fn answer<T, E>(
+    pub(super) async fn run_raw<T, E>(
         &self,
         request: impl Future<Output = SdkResult<T, E>>,
-        flow: Option<Arc<Flow>>,
-    ) -> Result<T, Answer>
+        monitor: Option<Arc<BodyMonitor>>,
+    ) -> Result<T, ErrorResponse>
     where
         E: StdError + aws_sdk_s3::error::ProvideErrorMetadata + Send + Sync + 'static,
     {
         let began = Instant::now();
-        let told = |status: &dyn Display| {
+        let log = |status: &dyn Display| {
             tracing::info!("{} {}: {status}, {:.3} s", self.operation, self.target, began.elapsed().as_secs_f64());
         };
-        let flow = flow.unwrap_or_default();
+        let monitor = monitor.unwrap_or_default();
         let mut request = std::pin::pin!(request);
         loop {
-            let deadline = flow.moved() + self.idle;
+            let deadline = monitor.last_progress() + self.idle;
             match tokio::time::timeout_at(deadline.into(), &mut request).await {
                 Ok(Ok(reply)) => {
-                    told(&"done");
+                    log(&"done");
                     return Ok(reply);
                 }
                 Ok(Err(error)) => {
-                    let fault = flow.fault().map(|fault| Answer::none(Trouble::Body(fault)));
-                    let answer = fault.unwrap_or_else(|| answer::understand(&error).scrubbed(self.secrets));
-                    told(&answer.status());
+                    let fault = monitor.fault().map(|fault| ErrorResponse::none(StoreErrorKind::Body(fault)));
+                    let answer = fault.unwrap_or_else(|| classify::classify(&error).scrubbed(self.secrets));
+                    log(&answer.status());
                     return Err(answer);
                 }
                 // The body moved meanwhile: the server is only slow.
-                Err(_) if flow.moved() + self.idle > deadline => {}
+                Err(_) if monitor.last_progress() + self.idle > deadline => {}
                 Err(_) => {
-                    told(&"no answer");
-                    return Err(Answer::none(Trouble::TimedOut(self.idle)));
+                    log(&"no answer");
+                    return Err(ErrorResponse::none(StoreErrorKind::TimedOut(self.idle)));
                 }
             }
         }

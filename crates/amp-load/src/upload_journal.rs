@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
-    at: DateTime<Utc>,
+struct JournalRecord {
+    #[serde(rename = "at")]
+    time: DateTime<Utc>,
     #[serde(flatten)]
-    object: Object,
+    object: ObjectRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upload_id: Option<String>,
-    state: State,
+    state: UploadState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Object {
+struct ObjectRef {
     bucket: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
@@ -32,7 +33,7 @@ struct Object {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum UploadState {
     /// An id is about to be asked for.
     Begun,
     /// It was given.
@@ -56,50 +57,50 @@ pub enum Leftover {
         /// The key.
         key: String,
         /// When, by our clock.
-        at: DateTime<Utc>,
+        time: DateTime<Utc>,
     },
 }
 
 /// The journal, for the holder of amp-load's lock.
 #[derive(Debug)]
-pub struct Uploads {
+pub struct UploadJournal {
     path: PathBuf,
     bucket: String,
     endpoint: Option<String>,
-    open: Mutex<Open>,
+    open: Mutex<OpenUploads>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
-    begun: BTreeMap<Object, DateTime<Utc>>,
-    ids: BTreeSet<(Object, String)>,
+struct OpenUploads {
+    begun: BTreeMap<ObjectRef, DateTime<Utc>>,
+    ids: BTreeSet<(ObjectRef, String)>,
     lines: u64,
 }
 
-impl Open {
-    fn take(&mut self, Line { at, object, upload_id, state }: Line) {
+impl OpenUploads {
+    fn apply(&mut self, JournalRecord { time, object, upload_id, state }: JournalRecord) {
         self.lines += 1;
         match (state, upload_id) {
-            (State::Begun, _) => drop(self.begun.insert(object, at)),
-            (State::Open, Some(id)) => {
+            (UploadState::Begun, _) => drop(self.begun.insert(object, time)),
+            (UploadState::Open, Some(id)) => {
                 self.begun.remove(&object);
                 self.ids.insert((object, id));
             }
-            (State::Closed, Some(id)) => drop(self.ids.remove(&(object, id))),
-            (State::Closed | State::Open, None) => drop(self.begun.remove(&object)),
+            (UploadState::Closed, Some(id)) => drop(self.ids.remove(&(object, id))),
+            (UploadState::Closed | UploadState::Open, None) => drop(self.begun.remove(&object)),
         }
     }
 }
 
-impl Uploads {
+impl UploadJournal {
     /// Reads the journal of `staging`, for uploads to that bucket.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn open(staging: &Staging, bucket: &str, endpoint: Option<String>) -> Result<Self, DiskError> {
         let path = staging.state_dir().join("uploads.jsonl");
-        let mut open = Open::default();
-        open.lines += read(&path, |line| open.take(line))?;
+        let mut open = OpenUploads::default();
+        open.lines += read(&path, |line| open.apply(line))?;
         Ok(Self { path, bucket: bucket.to_owned(), endpoint, open: Mutex::new(open) })
     }
 
@@ -107,11 +108,11 @@ impl Uploads {
     #[must_use]
     pub fn leftovers(&self) -> Vec<Leftover> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = |object: &Object| object.bucket == self.bucket && object.endpoint == self.endpoint;
+        let here = |object: &ObjectRef| object.bucket == self.bucket && object.endpoint == self.endpoint;
         let ids = open.ids.iter().filter(|(object, _)| here(object));
         let begun = open.begun.iter().filter(|(object, _)| here(object));
         ids.map(|(object, id)| Leftover::Open { key: object.key.clone(), id: id.clone() })
-            .chain(begun.map(|(object, at)| Leftover::Begun { key: object.key.clone(), at: *at }))
+            .chain(begun.map(|(object, time)| Leftover::Begun { key: object.key.clone(), time: *time }))
             .collect()
     }
 
@@ -119,32 +120,32 @@ impl Uploads {
     ///
     /// # Errors
     /// When the disk refuses; then the upload must not begin.
-    pub fn begun(&self, key: &str) -> Result<(), DiskError> {
-        self.note(key, None, State::Begun)
+    pub fn record_begun(&self, key: &str) -> Result<(), DiskError> {
+        self.append(key, None, UploadState::Begun)
     }
 
     /// It was given.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn opened(&self, key: &str, id: &str) -> Result<(), DiskError> {
-        self.note(key, Some(id), State::Open)
+    pub fn record_open(&self, key: &str, id: &str) -> Result<(), DiskError> {
+        self.append(key, Some(id), UploadState::Open)
     }
 
     /// The upload of that id, or the attempt to begin one, left nothing open.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn closed(&self, key: &str, id: Option<&str>) -> Result<(), DiskError> {
-        self.note(key, id, State::Closed)
+    pub fn record_closed(&self, key: &str, id: Option<&str>) -> Result<(), DiskError> {
+        self.append(key, id, UploadState::Closed)
     }
 
-    fn note(&self, key: &str, id: Option<&str>, state: State) -> Result<(), DiskError> {
-        let object = Object { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() };
-        let line = Line { at: Utc::now(), object, upload_id: id.map(str::to_owned), state };
+    fn append(&self, key: &str, id: Option<&str>, state: UploadState) -> Result<(), DiskError> {
+        let object = ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() };
+        let line = JournalRecord { time: Utc::now(), object, upload_id: id.map(str::to_owned), state };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         append(&self.path, std::slice::from_ref(&line))?;
-        open.take(line);
+        open.apply(line);
         Ok(())
     }
 
@@ -171,34 +172,34 @@ mod tests {
     fn what_is_open_is_found_again_by_bucket_and_endpoint() {
         let dir = tempfile::tempdir().unwrap();
         let staging = Staging::open(dir.path()).unwrap();
-        let uploads = Uploads::open(&staging, "lake", None).unwrap();
+        let uploads = UploadJournal::open(&staging, "lake", None).unwrap();
         for key in ["a", "b", "c", "d"] {
-            uploads.begun(key).unwrap();
+            uploads.record_begun(key).unwrap();
         }
         for key in ["a", "b"] {
-            uploads.opened(key, &format!("id-{key}")).unwrap();
+            uploads.record_open(key, &format!("id-{key}")).unwrap();
         }
-        uploads.closed("a", Some("id-a")).unwrap();
-        uploads.closed("c", None).unwrap();
+        uploads.record_closed("a", Some("id-a")).unwrap();
+        uploads.record_closed("c", None).unwrap();
         uploads.tidy().unwrap();
 
-        let left = Uploads::open(&staging, "lake", None).unwrap().leftovers();
+        let left = UploadJournal::open(&staging, "lake", None).unwrap().leftovers();
         assert_eq!(left[0], Leftover::Open { key: "b".into(), id: "id-b".into() });
         assert!(matches!(&left[1], Leftover::Begun { key, .. } if key == "d"));
         assert_eq!(left.len(), 2);
-        assert!(Uploads::open(&staging, "pond", None).unwrap().leftovers().is_empty());
-        assert!(Uploads::open(&staging, "lake", Some("http://x".into())).unwrap().leftovers().is_empty());
+        assert!(UploadJournal::open(&staging, "pond", None).unwrap().leftovers().is_empty());
+        assert!(UploadJournal::open(&staging, "lake", Some("http://x".into())).unwrap().leftovers().is_empty());
     }
 
     #[test]
     fn a_journal_without_open_uploads_is_emptied() {
         let dir = tempfile::tempdir().unwrap();
         let staging = Staging::open(dir.path()).unwrap();
-        let uploads = Uploads::open(&staging, "lake", None).unwrap();
+        let uploads = UploadJournal::open(&staging, "lake", None).unwrap();
         uploads.tidy().unwrap();
-        uploads.begun("a").unwrap();
-        uploads.opened("a", "1").unwrap();
-        uploads.closed("a", Some("1")).unwrap();
+        uploads.record_begun("a").unwrap();
+        uploads.record_open("a", "1").unwrap();
+        uploads.record_closed("a", Some("1")).unwrap();
         uploads.tidy().unwrap();
         assert_eq!(std::fs::metadata(dir.path().join(".amp/uploads.jsonl")).unwrap().len(), 0);
     }

@@ -10,44 +10,44 @@ use amp_core::ledger::{FileRecord, HourIndex, Ledger, Partition};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
+use crate::checksum::ContentChecksum;
 use crate::error::LoadError;
-use crate::sum::Sum;
 
 /// Files of neighbouring days are loaded at the same time, older days are done with.
-const PARTITIONS_KEPT: usize = 8;
+const MAX_CACHED_PARTITIONS: usize = 8;
 
 /// A file that is about to be loaded.
 #[derive(Debug)]
-pub struct Opened {
+pub struct InspectedFile {
     /// The file under its name.
     pub staged: StagedFile,
     /// Its bytes.
     pub file: Arc<File>,
     /// What they are.
-    pub sum: Sum,
+    pub content: ContentChecksum,
     /// What was unpacked under the name, where the operator accepts that it is something else now.
     pub in_place_of: Vec<Digest>,
 }
 
 /// By what a file is taken for the one that was unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
+pub enum TrustMode {
     /// Inode, size and modification time; without them, its bytes.
-    Stamp,
+    Identity,
     /// Its bytes alone.
     Bytes,
 }
 
 /// Says what staged files hold.
 #[derive(Debug)]
-pub struct Identifier {
+pub struct FileInspector {
     staging: Staging,
     ledger: Ledger,
     cache: Mutex<HashMap<Partition, Arc<HourIndex>>>,
     accept_modified: bool,
 }
 
-impl Identifier {
+impl FileInspector {
     /// For the files of `staging`.
     #[must_use]
     pub fn new(staging: Staging, ledger: Ledger, accept_modified: bool) -> Self {
@@ -70,38 +70,39 @@ impl Identifier {
         name: &str,
         algorithm: Algorithm,
         large: u64,
-        trust: Trust,
-    ) -> Result<Option<Opened>, LoadError> {
+        trust: TrustMode,
+    ) -> Result<Option<InspectedFile>, LoadError> {
         let Some(staged) = self.staging.staged(name)? else { return Ok(None) };
         let file = Arc::new(staged.handle()?);
         let algorithm = if staged.bytes() > large { Algorithm::Crc64nvme } else { algorithm };
         let known = self.known(name)?;
-        let is_trusted = |record: &&FileRecord| trust == Trust::Stamp && staged.is_untouched(record);
+        let is_trusted = |record: &&FileRecord| trust == TrustMode::Identity && staged.is_untouched(record);
         let untouched = known.digests(name).iter().find(is_trusted);
-        if let Some(sum) = untouched.and_then(|record| Sum::known(record.digest, algorithm)) {
-            return Ok(Some(Opened { staged, file, sum, in_place_of: Vec::new() }));
+        if let Some(content) = untouched.and_then(|record| ContentChecksum::from_digest(record.digest, algorithm)) {
+            return Ok(Some(InspectedFile { staged, file, content, in_place_of: Vec::new() }));
         }
         // One byte more than there should be, to notice a file that grows.
         let length = staged.bytes().saturating_add(1);
-        let sum = Sum::of(&file, 0, length, algorithm).context("read", &self.staging.root().join(name))?;
-        let in_place_of = self.compare(name, &sum, &known)?;
-        if sum.digest.bytes != staged.bytes() {
-            return Err(LoadError::Unsteady);
+        let content =
+            ContentChecksum::read(&file, 0, length, algorithm).context("read", &self.staging.root().join(name))?;
+        let in_place_of = self.compare(name, &content, &known)?;
+        if content.digest.bytes != staged.bytes() {
+            return Err(LoadError::ChangedWhileRead);
         }
-        Ok(Some(Opened { staged, file, sum, in_place_of }))
+        Ok(Some(InspectedFile { staged, file, content, in_place_of }))
     }
 
     /// Whether amp-extract made a file of that name.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn is_known(&self, name: &str) -> Result<bool, DiskError> {
+    pub fn is_in_ledger(&self, name: &str) -> Result<bool, DiskError> {
         Ok(!self.known(name)?.digests(name).is_empty())
     }
 
     /// The digests in whose place the file is accepted; none where it is what was unpacked, or nothing was.
-    fn compare(&self, name: &str, sum: &Sum, known: &HourIndex) -> Result<Vec<Digest>, LoadError> {
-        let accepts = |known: &HourIndex| known.digests(name).iter().any(|record| record.digest == sum.digest);
+    fn compare(&self, name: &str, content: &ContentChecksum, known: &HourIndex) -> Result<Vec<Digest>, LoadError> {
+        let accepts = |known: &HourIndex| known.digests(name).iter().any(|record| record.digest == content.digest);
         if known.digests(name).is_empty() || accepts(known) {
             return Ok(Vec::new());
         }
@@ -111,7 +112,7 @@ impl Identifier {
             return Ok(Vec::new());
         }
         let unpacked: Vec<_> = known.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
-        let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), sum.digest.crc64nvme);
+        let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), content.digest.crc64nvme);
         if self.accept_modified {
             tracing::info!("{name}: it changed since it was unpacked ({change}); uploaded as it is, as asked");
             return Ok(known.digests(name).iter().map(|record| record.digest).collect());
@@ -128,7 +129,7 @@ impl Identifier {
     fn read(&self, partition: Partition) -> Result<Arc<HourIndex>, DiskError> {
         let known = Arc::new(self.ledger.hours(partition)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= PARTITIONS_KEPT {
+        if cache.len() >= MAX_CACHED_PARTITIONS {
             cache.clear();
         }
         cache.insert(partition, Arc::clone(&known));
