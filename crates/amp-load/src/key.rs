@@ -162,19 +162,19 @@ impl KeyTemplate {
     /// What about the template is likely to be a mistake.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
             let example = self.key("FILE.json").unwrap_or_else(|_| format!("{}…", self.prefix));
-            doubts.push(format!("the prefix `{}` does not end in /: keys will look like `{example}`", self.prefix));
+            warnings.push(format!("the prefix `{}` does not end in /: keys will look like `{example}`", self.prefix));
         }
         let unique = self.has(&[Field::File]) || self.is_dated() && self.has(&[Field::Hour, Field::Part]);
         if !unique {
-            doubts.push(format!(
+            warnings.push(format!(
                 "the key template `{self}` has neither {{file}} nor all of {{date}}, {{hour}} and {{part}}: files of other days or \
                  parts may overwrite each other's objects"
             ));
         }
-        doubts
+        warnings
     }
 }
 
@@ -255,12 +255,12 @@ mod tests {
 
     #[test]
     fn templates_under_which_days_collide_are_doubted() {
-        let doubts = |prefix, template| KeyTemplate::parse(prefix, template).unwrap().warnings().len();
-        assert_eq!(doubts("", "{file}"), 0);
-        assert_eq!(doubts("raw/", "{date}/{hour}-{part}.{ext}"), 0);
-        assert_eq!(doubts("raw", "{year}{month}{day}/{hour}-{part}.{ext}"), 1);
-        assert_eq!(doubts("", "{hour}-{part}.{ext}"), 1);
-        assert_eq!(doubts("raw", "{date}.{ext}"), 2);
+        let warnings = |prefix, template| KeyTemplate::parse(prefix, template).unwrap().warnings().len();
+        assert_eq!(warnings("", "{file}"), 0);
+        assert_eq!(warnings("raw/", "{date}/{hour}-{part}.{ext}"), 0);
+        assert_eq!(warnings("raw", "{year}{month}{day}/{hour}-{part}.{ext}"), 1);
+        assert_eq!(warnings("", "{hour}-{part}.{ext}"), 1);
+        assert_eq!(warnings("raw", "{date}.{ext}"), 2);
     }
 
     proptest! {
