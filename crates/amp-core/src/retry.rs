@@ -9,22 +9,16 @@ pub enum Verdict {
     Transient {
         /// What the server's `Retry-After` asked for.
         retry_after: Option<Duration>,
-        /// Once the retries are used up, ask for less at a time (504: too much data).
-        then_split: bool,
     },
-    /// Asked for too much at once: ask for less.
-    TooLarge,
     /// Credentials or permission: nothing will go until a person acts.
     Refused,
-    /// There is nothing to be had, and that is no failure.
-    NoData,
     /// It will fail the same way again.
     Permanent,
 }
 
 impl Verdict {
     /// A passing failure of which the server said no more.
-    pub const TRANSIENT: Self = Self::Transient { retry_after: None, then_split: false };
+    pub const TRANSIENT: Self = Self::Transient { retry_after: None };
 }
 
 /// How often and how long to wait between tries.
@@ -48,7 +42,7 @@ impl RetryPolicy {
     /// exponential bound ("full jitter"), so that clients which failed together do not return together. `random` is from 0.0 to 1.0.
     #[must_use]
     pub fn wait(&self, retry: u32, verdict: &Verdict, random: f64) -> Option<Duration> {
-        let Verdict::Transient { retry_after, .. } = verdict else { return None };
+        let Verdict::Transient { retry_after } = verdict else { return None };
         if retry >= self.max_retries {
             return None;
         }
@@ -69,12 +63,12 @@ mod tests {
     const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, base: Duration::from_secs(1) };
 
     fn after(seconds: u64) -> Verdict {
-        Verdict::Transient { retry_after: Some(Duration::from_secs(seconds)), then_split: false }
+        Verdict::Transient { retry_after: Some(Duration::from_secs(seconds)) }
     }
 
     #[test]
     fn only_what_may_pass_is_tried_again_and_only_so_often() {
-        for verdict in [Verdict::TooLarge, Verdict::Refused, Verdict::NoData, Verdict::Permanent] {
+        for verdict in [Verdict::Refused, Verdict::Permanent] {
             assert_eq!(POLICY.wait(0, &verdict, 0.5), None);
         }
         assert!(POLICY.wait(2, &Verdict::TRANSIENT, 0.5).is_some());

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use amp_core::archive::{ArchiveError, ExportArchive};
 use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file};
 use amp_core::ledger::SourceId;
 use amp_core::window::HourWindow;
@@ -22,15 +23,49 @@ pub struct Downloads {
 /// The extended attribute that tells whose archive it is: the directory may be shared by runs for several projects.
 const SOURCE_ATTRIBUTE: &str = "user.amp.source";
 
-/// A whole archive.
+/// A whole, checked archive; dropped, it is deleted, unless it is to be kept.
 #[derive(Debug)]
-pub struct Archive {
-    /// Its bytes; the name may be taken over by another run.
-    pub file: File,
+pub struct DownloadedArchive {
+    /// Its bytes, whoever takes its name over.
+    export: ExportArchive,
+    path: PathBuf,
+    /// Kept as the file's modification time, so that it outlives the run.
+    requested_at: DateTime<Utc>,
+    is_kept: bool,
+}
+
+impl DownloadedArchive {
+    /// What is in it.
+    pub fn export(&self) -> &ExportArchive {
+        &self.export
+    }
+
     /// Where it lies.
-    pub path: PathBuf,
-    /// When it was asked for; kept as the file's modification time, so that it outlives the run.
-    pub requested_at: DateTime<Utc>,
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When it was asked for.
+    pub fn requested_at(&self) -> DateTime<Utc> {
+        self.requested_at
+    }
+
+    /// It is not to be deleted.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for DownloadedArchive {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            discard(&self.path);
+        }
+    }
+}
+
+fn discard(archive: &Path) {
+    remove_if_there(archive).unwrap_or_else(|error| tracing::warn!("{error}"));
 }
 
 impl Downloads {
@@ -68,8 +103,9 @@ impl Downloads {
         self.dir.join(format!("amplitude_{}_{}.zip", window.start().compact(), window.end().compact()))
     }
 
-    /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project.
-    pub fn left(&self, window: HourWindow, source: &SourceId) -> Option<Archive> {
+    /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project. One that
+    /// is damaged is deleted.
+    pub fn left(&self, window: HourWindow, source: &SourceId) -> Option<Result<DownloadedArchive, ArchiveError>> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
         let requested_at = file.metadata().and_then(|found| found.modified()).ok()?.into();
@@ -86,7 +122,14 @@ impl Downloads {
             // Where the file system cannot tell, another project's archive would look the same.
             Err(_) => false,
         };
-        (is_ours && requested_at >= window.end().settled_at()).then_some(Archive { file, path, requested_at })
+        if !is_ours || requested_at < window.end().settled_at() {
+            return None;
+        }
+        let checked = ExportArchive::from_file(file, &path);
+        if checked.as_ref().is_err_and(|error| !error.is_local()) {
+            discard(&path);
+        }
+        Some(checked.map(|export| DownloadedArchive { export, path, requested_at, is_kept: false }))
     }
 
     /// Begins a download of `window`.
@@ -105,11 +148,6 @@ impl Downloads {
         rustix::fs::fsetxattr(&file, SOURCE_ATTRIBUTE, source.as_str().as_bytes(), rustix::fs::XattrFlags::empty())
             .ok();
         Ok(InFlight { file, path, whole })
-    }
-
-    /// Deletes an archive that is no longer needed.
-    pub fn discard(&self, archive: &Path) -> Result<(), DiskError> {
-        remove_if_there(archive)
     }
 }
 
@@ -134,20 +172,24 @@ impl InFlight {
         self.file.write_all(bytes).context("write", &self.path)
     }
 
-    /// The bytes so far and where they lie.
+    /// The bytes so far.
     ///
     /// # Errors
     /// When the handle cannot be doubled.
-    pub fn look(&self) -> Result<(File, PathBuf), DiskError> {
-        Ok((self.file.try_clone().context("open", &self.path)?, self.path.clone()))
+    pub fn handle(&self) -> Result<File, DiskError> {
+        self.file.try_clone().context("open", &self.path)
     }
 
-    /// Gives the download, which was seen to be whole, its final name.
-    pub fn finish(self, requested_at: DateTime<Utc>) -> Result<Archive, DiskError> {
+    /// Where it will lie when it is finished.
+    pub fn whole(&self) -> &Path {
+        &self.whole
+    }
+
+    /// Gives the download, which was seen to be whole as `export`, its final name.
+    pub fn finish(self, export: ExportArchive, requested_at: DateTime<Utc>) -> Result<DownloadedArchive, DiskError> {
         self.file.set_modified(requested_at.into()).context("date", &self.path)?;
         fs::rename(&self.path, &self.whole).context("rename a finished download to", &self.whole)?;
-        let file = self.file.try_clone().context("open", &self.path)?;
-        Ok(Archive { file, path: self.whole.clone(), requested_at })
+        Ok(DownloadedArchive { export, path: self.whole.clone(), requested_at, is_kept: false })
     }
 }
 
@@ -171,6 +213,13 @@ mod tests {
         SourceId::new("amplitude.com", &amp_core::secret::Secret::new(key.to_owned()))
     }
 
+    /// Finishes a download of an archive without entries.
+    fn finish(mut flight: InFlight, requested_at: DateTime<Utc>) -> DownloadedArchive {
+        flight.write(&[b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
+        let export = ExportArchive::from_file(flight.handle().unwrap(), flight.whole()).unwrap();
+        flight.finish(export, requested_at).unwrap()
+    }
+
     fn count(dir: &Path) -> usize {
         fs::read_dir(dir).unwrap().count()
     }
@@ -181,13 +230,13 @@ mod tests {
         let downloads = Downloads::open(dir.path()).unwrap();
         drop(downloads.begin(window(), &source("a")).unwrap());
         assert_eq!(count(dir.path()), 0);
-        let mut flight = downloads.begin(window(), &source("a")).unwrap();
-        flight.write(b"zip").unwrap();
-        let archive = flight.finish(window().end().settled_at()).unwrap();
-        assert_eq!(archive.path.file_name().unwrap(), "amplitude_20251106T04_20251106T04.zip");
-        assert_eq!(downloads.left(window(), &source("a")).unwrap().path, archive.path);
+        let begin = || downloads.begin(window(), &source("a")).unwrap();
+        let mut archive = finish(begin(), window().end().settled_at());
+        assert_eq!(archive.path().file_name().unwrap(), "amplitude_20251106T04_20251106T04.zip");
+        archive.keep();
+        drop(archive);
         assert!(downloads.left(window(), &source("b")).is_none(), "another project's archive");
-        downloads.discard(&archive.path).unwrap();
+        drop(downloads.left(window(), &source("a")).unwrap().unwrap());
         assert_eq!(count(dir.path()), 0);
     }
 
@@ -196,7 +245,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let downloads = Downloads::open(dir.path()).unwrap();
         let early = window().end().settled_at() - chrono::TimeDelta::seconds(1);
-        downloads.begin(window(), &source("a")).unwrap().finish(early).unwrap();
+        finish(downloads.begin(window(), &source("a")).unwrap(), early).keep();
         assert!(downloads.left(window(), &source("a")).is_none());
     }
 

@@ -72,11 +72,9 @@ impl ExportError {
     pub fn verdict(&self) -> Verdict {
         let Self::Status { status, retry_after, .. } = self else { return Verdict::TRANSIENT };
         match status {
-            400 => Verdict::TooLarge,
             401 | 403 => Verdict::Refused,
-            404 => Verdict::NoData,
             501 | 505 => Verdict::Permanent,
-            408 | 429 | 500..=599 => Verdict::Transient { retry_after: *retry_after, then_split: *status == 504 },
+            408 | 429 | 500..=599 => Verdict::Transient { retry_after: *retry_after },
             _ => Verdict::Permanent,
         }
     }
@@ -88,6 +86,17 @@ impl ExportError {
             Self::Transport { .. } => None,
         }
     }
+}
+
+/// An answer that is no failure.
+#[derive(Debug)]
+pub enum Answer {
+    /// The archive, its body still to be read.
+    Body(Response),
+    /// There is no data; what Amplitude said.
+    NoData(String),
+    /// The window must be asked for in parts; an hour, which has none, is not to be had.
+    TooLarge(ExportError),
 }
 
 /// Asks the Export API.
@@ -131,11 +140,11 @@ impl ExportClient {
         })
     }
 
-    /// Asks for `window` and returns the answer when its status is 200, its body still to be read.
+    /// Asks for `window`.
     ///
     /// # Errors
-    /// [`ExportError`] for any other answer, or none.
-    pub async fn get(&self, window: HourWindow) -> Result<Response, ExportError> {
+    /// [`ExportError`] for no answer, or one that is none of [`Answer`]'s.
+    pub async fn get(&self, window: HourWindow) -> Result<Answer, ExportError> {
         let ends = [("start", window.start().compact()), ("end", window.end().compact())];
         let mut url = self.endpoint.clone();
         url.query_pairs_mut().extend_pairs(ends);
@@ -144,11 +153,16 @@ impl ExportClient {
         let response = request.send().await.map_err(|error| transport(window, error))?;
         let status = response.status().as_u16();
         if status == 200 {
-            return Ok(response);
+            return Ok(Answer::Body(response));
         }
         let retry_after = retry_after(response.headers(), SystemTime::now());
         let body = self.excerpt(response).await;
-        Err(ExportError::Status { window, status, retry_after, body })
+        let error = ExportError::Status { window, status, retry_after, body };
+        match status {
+            400 => Ok(Answer::TooLarge(error)),
+            404 => Ok(Answer::NoData(error.to_string())),
+            _ => Err(error),
+        }
     }
 
     /// The beginning of an error's body on one line, without what we sent.
@@ -208,11 +222,8 @@ mod tests {
     fn every_status_has_its_verdict() {
         for status in 100..=599 {
             let expected = match status {
-                400 => Verdict::TooLarge,
                 401 | 403 => Verdict::Refused,
-                404 => Verdict::NoData,
-                504 => Verdict::Transient { retry_after: None, then_split: true },
-                408 | 429 | 500 | 502 | 503 | 506..=599 => Verdict::TRANSIENT,
+                408 | 429 | 500 | 502..=504 | 506..=599 => Verdict::TRANSIENT,
                 _ => Verdict::Permanent,
             };
             assert_eq!(verdict(status), expected, "{status}");

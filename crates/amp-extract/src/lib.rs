@@ -5,9 +5,11 @@
 mod args;
 pub mod downloads;
 pub mod export;
+mod fetch;
 pub mod hour_status;
 pub mod pipeline;
 pub mod plan;
+mod publish;
 mod settings;
 mod status;
 mod summary;
@@ -77,7 +79,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     let client = ExportClient::new(&settings, common.read_timeout)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
-    Pipeline::new(&settings, session, staging, ledger, downloads, client).run(plan.requests, summary).await
+    Pipeline::new(&settings, session, staging, ledger, downloads, client, summary).run(plan.requests).await
 }
 
 /// What is to be asked for, by what the ledger knows of this key; without a key, of all.

@@ -1,6 +1,7 @@
 //! What a run says at its end.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
 use amp_core::hour::Hour;
@@ -98,6 +99,11 @@ pub struct Summary {
     lasting_failures: u64,
     #[serde(skip)]
     error: Option<RunError>,
+}
+
+/// What several lanes share, one at a time.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -89,6 +89,11 @@ impl ArchiveError {
         matches!(self, Self::NotWhole(_) | Self::Entry { problem: EntryProblem::Damaged(_), .. })
     }
 
+    /// Whether the archive is not to blame, so that it may go without another download: the local disk is, or the end of the run.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Cancelled | Self::TooMuch(Limit::Unpacked { .. }))
+    }
+
     /// A failed look at the archive as such. The system's own errors are the disk's fault, all others the archive's.
     pub(super) fn of_archive(error: ZipError, path: &Path) -> Self {
         match error {

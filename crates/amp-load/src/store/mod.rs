@@ -167,9 +167,7 @@ impl StoreError {
     pub fn verdict(&self) -> Verdict {
         match &self.kind {
             StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) => Verdict::TRANSIENT,
-            StoreErrorKind::Busy { retry_after, .. } => {
-                Verdict::Transient { retry_after: *retry_after, then_split: false }
-            }
+            StoreErrorKind::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
             StoreErrorKind::Refused { .. } => Verdict::Refused,
             StoreErrorKind::Denied(_)
             | StoreErrorKind::NotFound(_)

@@ -1,0 +1,180 @@
+//! From a window to its archive, whole and checked, or to Amplitude's word that there is none.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use amp_cli::Session;
+use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
+use amp_core::disk::{DiskError, free_bytes};
+use amp_core::ledger::SourceId;
+use amp_core::retry::Verdict;
+use amp_core::stage::Staging;
+use amp_core::window::HourWindow;
+use chrono::{DateTime, Utc};
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::downloads::{DownloadedArchive, Downloads, InFlight};
+use crate::export::{Answer, ExportClient, ExportError, transport};
+use crate::settings::Settings;
+use crate::summary::{Summary, locked};
+
+/// What came of a window that was asked for.
+pub(crate) enum Fetched {
+    /// Its archive, and what was unpacked of it while it arrived; nothing of one that an earlier run left.
+    Archive(DownloadedArchive, Option<StreamingUnpacker>),
+    /// Amplitude has nothing of it.
+    NoData {
+        /// When it was asked.
+        requested_at: DateTime<Utc>,
+        /// What it said.
+        message: String,
+    },
+    /// It must be asked for in parts.
+    TooLarge(ExportError),
+}
+
+/// Why a window was not got.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error("{window}: {error}{hint}")]
+    Archive { window: HourWindow, error: ArchiveError, hint: &'static str },
+    #[error("{0}: {1}")]
+    Disk(HourWindow, DiskError),
+    #[error("{0}: an internal error while unpacking; the log has more, please report it")]
+    Internal(HourWindow),
+    #[error("stopped")]
+    Stopped,
+}
+
+impl FetchError {
+    /// What is wrong with the archive of `window`.
+    pub(crate) fn of_archive(window: HourWindow, error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Cancelled => Self::Stopped,
+            ArchiveError::Disk(error) => Self::Disk(window, error),
+            error => Self::Archive { window, error, hint: "" },
+        }
+    }
+
+    /// What the failure asks of us.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Export(error) => error.verdict(),
+            Self::Archive { error, .. } if error.is_damage() => Verdict::TRANSIENT,
+            _ => Verdict::Permanent,
+        }
+    }
+}
+
+/// Asks for windows and downloads their archives.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) session: &'a Session,
+    pub(crate) source: SourceId,
+    pub(crate) staging: Arc<Staging>,
+    pub(crate) downloads: Downloads,
+    pub(crate) client: ExportClient,
+}
+
+impl Fetcher<'_> {
+    /// What there is of `window`. An archive that an earlier run left is taken instead of asking, if it `may_reuse` one.
+    pub(crate) async fn fetch(
+        &self,
+        window: HourWindow,
+        may_reuse: bool,
+        summary: &Mutex<&mut Summary>,
+    ) -> Result<Fetched, FetchError> {
+        if let Some(left) = self.downloads.left(window, &self.source).filter(|_| may_reuse) {
+            match left {
+                Ok(archive) => {
+                    tracing::info!("{window}: using {}, left by an earlier run", archive.path().display());
+                    return Ok(Fetched::Archive(archive, None));
+                }
+                Err(error) => log_left(&FetchError::of_archive(window, error)),
+            }
+        }
+        let requested_at = Utc::now();
+        locked(summary).requests += 1;
+        // The API may take minutes to its first byte.
+        let waiting = self.session.progress.begin(&format!("waiting for {}", in_short(window)), None);
+        let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
+        drop(waiting);
+        match answer? {
+            Answer::Body(response) => {
+                let (archive, streaming) = self.download(window, requested_at, response, summary).await?;
+                Ok(Fetched::Archive(archive, Some(streaming)))
+            }
+            Answer::NoData(message) => Ok(Fetched::NoData { requested_at, message }),
+            Answer::TooLarge(error) => Ok(Fetched::TooLarge(error)),
+        }
+    }
+
+    async fn download(
+        &self,
+        window: HourWindow,
+        requested_at: DateTime<Utc>,
+        mut response: Response,
+        summary: &Mutex<&mut Summary>,
+    ) -> Result<(DownloadedArchive, StreamingUnpacker), FetchError> {
+        let disk = |error| FetchError::Disk(window, error);
+        let (began, is_text) = (Instant::now(), says_text(&response));
+        let transfer =
+            self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
+        let mut flight = self.downloads.begin(window, &self.source).map_err(disk)?;
+        let streaming = self.begin_streaming(&flight).map_err(disk)?;
+        let mut bytes = 0;
+        loop {
+            let chunk = self.session.stop.unless_requested(response.chunk()).await.ok_or(FetchError::Stopped)?;
+            let Some(chunk) = chunk.map_err(|error| transport(window, error))? else { break };
+            flight.write(&chunk).map_err(disk)?;
+            streaming.arrived(chunk.len() as u64);
+            bytes += chunk.len() as u64;
+            locked(summary).bytes_downloaded += chunk.len() as u64;
+            transfer.advance(chunk.len() as u64);
+        }
+        drop(transfer);
+        streaming.download_finished();
+        tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
+        let (file, path) = (flight.handle().map_err(disk)?, flight.whole().to_owned());
+        let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
+        let export = checked.map_err(|_| FetchError::Internal(window))?.map_err(|error| {
+            let hint = if is_text {
+                "; the answer says it is text, so something other than the Export API may have sent it: check --base-url and proxies"
+            } else {
+                ""
+            };
+            FetchError::Archive { window, error, hint }
+        })?;
+        Ok((flight.finish(export, requested_at).map_err(disk)?, streaming))
+    }
+
+    /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
+    fn begin_streaming(&self, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
+        let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
+        let half = free_bytes(self.staging.root())? / 2;
+        let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
+        Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), format, limits))
+    }
+}
+
+/// Says that an archive which an earlier run left is of no use.
+pub(crate) fn log_left(error: &FetchError) {
+    tracing::warn!("{error}; the archive was left by an earlier run, downloading it anew");
+}
+
+/// Whether an answer calls itself text rather than an archive, as error pages do.
+fn says_text(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.starts_with("text/") || kind.starts_with("application/json")
+}
+
+/// The window as it fits beside a progress bar; it lies within a day.
+pub(crate) fn in_short(window: HourWindow) -> String {
+    match window.halves() {
+        None => window.to_string(),
+        Some(_) => format!("{} {:02}-{:02}", window.start().date(), window.start().of_day(), window.end().of_day()),
+    }
+}
