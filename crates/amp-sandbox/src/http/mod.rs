@@ -4,6 +4,8 @@ mod body;
 mod exchange;
 mod listener;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
+
 pub use exchange::Framing;
 pub(crate) use exchange::{After, Exchange, Head};
 pub(crate) use listener::Listener;
@@ -14,34 +16,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
 }
 
-/// Undoes percent-encoding; `None` if that isn't what it is.
+/// RFC 3986's unreserved characters stay as they are.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Undoes percent-encoding; `None` if a `%` is not followed by two hex digits.
 pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let (high, low) = (bytes.next()?, bytes.next()?);
-                let digit = |b: u8| (b as char).to_digit(16);
-                (digit(high)? * 16 + digit(low)?) as u8
-            }
-            other => other,
-        });
-    }
-    Some(decoded)
+    let escaped = |rest: &str| rest.as_bytes().get(..2).is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+    text.split('%').skip(1).all(escaped).then(|| percent_decode_str(text).collect())
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters, and `keep`.
-pub(crate) fn percent_encode(bytes: &[u8], keep: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
-            _ if keep.contains(&byte) => encoded.push(byte as char),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+/// Percent-encodes a name or a value of a query.
+pub(crate) fn encode_component(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// Percent-encodes a path, but not its slashes.
+pub(crate) fn encode_path(bytes: &[u8]) -> String {
+    const IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
+    percent_encode(bytes, IN_PATH).to_string()
 }
 
 /// The query's decoded pairs, in the order they came.
@@ -84,5 +76,20 @@ pub(crate) fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Scripted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_encoding_keeps_the_unreserved_and_refuses_half_an_escape() {
+        assert_eq!(encode_component("a-._~/ ü"), "a-._~%2F%20%C3%BC");
+        assert_eq!(encode_path(b"/a b/%"), "/a%20b/%25");
+        assert_eq!(percent_decode("%41+%c3%BC").as_deref(), Some("A+\u{fc}".as_bytes()));
+        for half in ["%", "%4", "a%zz", "%4%41"] {
+            assert_eq!(percent_decode(half), None, "{half}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::checksum::{Algorithm, Checksum, Hasher};
-use crate::http::{hex, percent_decode, percent_encode};
+use crate::http::{encode_path, hex, percent_decode};
 
 const BUFFER: usize = 256 * 1024;
 const WORKSHOP: &str = ".amp-sandbox";
@@ -237,7 +237,7 @@ impl Object {
 
 /// A key as it is written where `encoding-type=url` was asked for.
 pub(super) fn url_encoded(key: &str) -> String {
-    percent_encode(key.as_bytes(), b"/")
+    encode_path(key.as_bytes())
 }
 
 #[cfg(test)]
