@@ -37,6 +37,7 @@ pub mod archive;
 pub mod error;
 pub mod events;
 pub mod export;
+mod flip;
 pub mod folder;
 mod http;
 pub mod out;

@@ -8,7 +8,7 @@ use amp_sandbox::error::context;
 use amp_sandbox::export::{ExportConfig, ExportServer};
 use amp_sandbox::out::{complain, say};
 use amp_sandbox::programs::dotenv;
-use amp_sandbox::s3::{S3Config, S3Server};
+use amp_sandbox::s3::{Quirks, S3Config, S3Server};
 use amp_sandbox::time::Window;
 use chrono::NaiveDate;
 use clap::Args;
@@ -23,6 +23,18 @@ pub(crate) struct ServeArgs {
     /// Port of S3 [default: any free one]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     s3_port: u16,
+    /// How S3 differs from Amazon's, such as rgw or echo-checksums,throttle-above=8
+    #[arg(long, value_name = "QUIRKS", default_value = "", hide_default_value = true)]
+    s3_quirks: Quirks,
+    /// Path before the bucket, such as /s3
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    s3_base_path: String,
+    /// Domain whose hosts name buckets, such as s3.localtest for amplitude-lake.s3.localtest
+    #[arg(long, value_name = "DOMAIN")]
+    s3_domain: Option<String>,
+    /// Objects of S3 have version ids
+    #[arg(long)]
+    s3_versioned: bool,
     /// Folder of the objects
     #[arg(long, value_name = "DIR", default_value = "lake")]
     lake: PathBuf,
@@ -42,7 +54,15 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
     let config = ExportConfig { port: args.export_port, bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset) };
     let export = ExportServer::start(config).map_err(context("the Export API can't listen"))?;
     let root = Some(args.lake.clone());
-    let config = S3Config { port: args.s3_port, root, ..S3Config::new(BUCKET) };
+    let config = S3Config {
+        port: args.s3_port,
+        root,
+        quirks: args.s3_quirks,
+        base_path: args.s3_base_path.clone(),
+        domain: args.s3_domain.clone(),
+        versioned: args.s3_versioned,
+        ..S3Config::new(BUCKET)
+    };
     let s3 = S3Server::start(config).map_err(context(format!("S3 can't serve {}", args.lake.display())))?;
     args.data.add_faults(&export, &s3);
     say(dotenv(&export, &s3, BUCKET).trim_end());

@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use super::archive::ArchiveSource;
 use super::rule::Fault;
 use super::server::State;
+use crate::flip::{Flip, FlipInFlight};
 use crate::http::{After, Exchange, Framing, query_pairs};
 use crate::time::{Hour, Window};
 
@@ -17,7 +18,7 @@ struct Plan {
     /// The length that the framing claims.
     claimed: u64,
     sent: u64,
-    flip: Option<(u64, u8)>,
+    flip: Option<FlipInFlight>,
     then: Then,
 }
 
@@ -119,7 +120,7 @@ fn decide(
         return say(exchange, 404, JSON, Vec::new(), &json("no data in this window"));
     };
     exchange.sleep(state.config.first_byte_delay);
-    send(state, exchange, index, &source, &plan(source.len()?, fault.as_ref()))
+    send(state, exchange, index, &source, plan(source.len()?, fault.as_ref()))
 }
 
 fn plan(length: u64, fault: Option<&Fault>) -> Plan {
@@ -130,8 +131,8 @@ fn plan(length: u64, fault: Option<&Fault>) -> Plan {
         Some(Fault::Reset { after }) => Plan { sent: length.min(*after), then: Then::Reset, ..whole },
         Some(Fault::ShortBody { after }) => Plan { claimed: length.min(*after), sent: length.min(*after), ..whole },
         Some(Fault::FlipByte { at, mask }) => {
-            let at = if *at < 0 { length.saturating_sub(at.unsigned_abs()) } else { at.unsigned_abs() };
-            Plan { flip: Some((at, *mask)), ..whole }
+            let flip = Flip { at: *at, mask: *mask };
+            Plan { flip: Some(flip.in_body_of(length)), ..whole }
         }
         _ => whole,
     }
@@ -142,7 +143,7 @@ fn send(
     exchange: &mut Exchange<'_>,
     index: usize,
     source: &ArchiveSource,
-    plan: &Plan,
+    mut plan: Plan,
 ) -> io::Result<After> {
     // Before 1.1 there were no chunks.
     let framing = match state.config.framing {
@@ -163,12 +164,7 @@ fn send(
         let length = buffer.len().min(usize::try_from(plan.sent - at).unwrap_or(usize::MAX));
         let bytes = &mut buffer[..length];
         source.read_at(at, bytes)?;
-        if let Some((flip, mask)) = plan.flip
-            && let Some(byte) =
-                flip.checked_sub(at).and_then(|i| bytes.get_mut(usize::try_from(i).unwrap_or(usize::MAX)))
-        {
-            *byte ^= mask;
-        }
+        plan.flip.iter_mut().for_each(|flip| flip.pass(bytes));
         if let Some(bandwidth) = &state.bandwidth {
             exchange.sleep(bandwidth.wait_for(length));
         }

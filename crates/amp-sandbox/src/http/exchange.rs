@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::body::{Body, read_line};
 use super::reason;
+use crate::flip::{Flip, FlipInFlight};
 
 /// Request line and headers.
 #[derive(Debug, Clone)]
@@ -71,6 +72,7 @@ pub(crate) struct Exchange<'a> {
     stop: &'a AtomicBool,
     body: Body,
     continue_due: bool,
+    flip: Option<FlipInFlight>,
     /// Bytes of the request body read so far.
     pub(crate) body_bytes: u64,
 }
@@ -94,6 +96,10 @@ impl<'a> Exchange<'a> {
             let (name, value) = line.split_once(':').ok_or(io::ErrorKind::InvalidData)?;
             head.headers.push((name.to_owned(), value.trim().to_owned()));
         }
+        // As a proxy is asked; RFC 9112 has every server take it.
+        if let Some(rest) = head.target.strip_prefix("http://") {
+            head.target = rest.find('/').map_or_else(|| "/".to_owned(), |at| rest[at..].to_owned());
+        }
         let chunked = head.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"));
         let body = match head.header("content-length") {
             _ if chunked => Body::Chunked { left: 0, ended: false },
@@ -101,7 +107,7 @@ impl<'a> Exchange<'a> {
             None => Body::Length(0),
         };
         let continue_due = head.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"));
-        Ok(Some(Self { head, stream, reader, stop, body, continue_due, body_bytes: 0 }))
+        Ok(Some(Self { head, stream, reader, stop, body, continue_due, flip: None, body_bytes: 0 }))
     }
 
     /// Zero only at the end of the request body.
@@ -111,7 +117,14 @@ impl<'a> Exchange<'a> {
         }
         let got = self.body.read(self.reader, buffer)?;
         self.body_bytes += got as u64;
+        self.flip.iter_mut().for_each(|flip| flip.pass(&mut buffer[..got]));
         Ok(got)
+    }
+
+    /// Changes one byte of the request body as it comes. A position from the end needs a body whose length is known.
+    pub(crate) fn flip(&mut self, flip: Flip) {
+        let length = self.head.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+        self.flip = Some(flip.in_body_of(length));
     }
 
     /// Reads the rest of the request body, at most so much of it.
@@ -158,6 +171,15 @@ impl<'a> Exchange<'a> {
             self.send(body)?;
         }
         Ok(after)
+    }
+
+    /// An answer whose body goes on until the connection is closed.
+    pub(crate) fn respond_endlessly(&mut self, status: u16) -> io::Result<()> {
+        self.begin(status, &[("Transfer-Encoding".to_owned(), "chunked".to_owned())])?;
+        let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+        loop {
+            self.send(&chunk)?;
+        }
     }
 
     /// What the client asked to become of the connection.

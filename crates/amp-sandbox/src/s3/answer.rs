@@ -89,8 +89,8 @@ impl Shown {
 }
 
 pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<After> {
-    let _counted = state.enter();
-    let parsed = Call::of(&exchange.head);
+    let counted = state.enter();
+    let parsed = Call::of(&exchange.head, &state.addressing);
     let mut call = parsed.clone().unwrap_or_else(|_| Call {
         op: S3Op::Other,
         bucket: String::new(),
@@ -102,13 +102,19 @@ pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<A
     call.fault = state.fault_for(&call);
     let answered = match parsed {
         Err(error) => Ok(Reply::error(&error)),
-        Ok(_) => match before(exchange, &call) {
-            Some(After::KeepAlive) | None => perform(state, exchange, &call),
-            Some(after) => {
-                state.finished(index, 0, exchange.body_bytes);
-                return Ok(after);
+        Ok(_) if state.quirks.throttle_above.is_some_and(|most| counted.among > most) => {
+            Ok(Reply::error(&S3Error::new(503, "SlowDown", "Please reduce your request rate.")))
+        }
+        Ok(_) => {
+            exchange.sleep(state.latency);
+            match before(exchange, &call) {
+                Some(after) => {
+                    state.finished(index, 0, exchange.body_bytes);
+                    return Ok(after);
+                }
+                None => perform(state, exchange, &call),
             }
-        },
+        }
     };
     let Ok(reply) = answered else {
         state.finished(index, 0, exchange.body_bytes);
@@ -120,27 +126,47 @@ pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<A
         state.finished(index, 0, exchange.body_bytes);
         return Ok(After::Reset);
     }
+    if matches!(call.fault, Some(S3Fault::Vanish)) && reply.status < 300 {
+        object::forget(state, &call);
+    }
     // Told before it is sent: a test may look as soon as its client has the answer.
     state.finished(index, reply.status, exchange.body_bytes);
     let headers = [vec![("x-amz-request-id".to_owned(), "SANDBOX".to_owned())], reply.headers].concat();
     let after = match reply.body {
         ReplyBody::Bytes(body) => exchange.respond(reply.status, &headers, &body),
-        ReplyBody::File(mut file) => {
+        ReplyBody::File(file) => {
             exchange.begin(reply.status, &headers)?;
-            let mut buffer = vec![0; 256 * 1024];
-            loop {
-                match file.read(&mut buffer)? {
-                    0 => break Ok(exchange.after()),
-                    got => exchange.send(&buffer[..got])?,
-                }
-            }
+            send_file(exchange, file, call.fault.as_ref())
         }
     };
     state.finished(index, reply.status, exchange.body_bytes);
     after
 }
 
-/// Faults that leave nothing to be answered.
+fn send_file(exchange: &mut Exchange<'_>, file: io::Take<File>, fault: Option<&S3Fault>) -> io::Result<After> {
+    let length = file.limit();
+    let cut = match fault {
+        Some(S3Fault::CutReply { after }) => *after,
+        _ => length,
+    };
+    let mut flip = match fault {
+        Some(S3Fault::FlipByte(flip)) => Some(flip.in_body_of(length)),
+        _ => None,
+    };
+    let mut file = file.take(cut);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(if cut < length { After::Close } else { exchange.after() }),
+            got => {
+                flip.iter_mut().for_each(|flip| flip.pass(&mut buffer[..got]));
+                exchange.send(&buffer[..got])?;
+            }
+        }
+    }
+}
+
+/// Faults that begin before the request's body is read. `Some`: no proper answer is due any more.
 fn before(exchange: &mut Exchange<'_>, call: &Call) -> Option<After> {
     match call.fault.as_ref()? {
         S3Fault::Delay(time) => {
@@ -155,6 +181,16 @@ fn before(exchange: &mut Exchange<'_>, call: &Call) -> Option<After> {
         S3Fault::Stall => {
             let _ = exchange.drain(u64::MAX);
             Some(exchange.stall())
+        }
+        S3Fault::EndlessReply { status } => {
+            let _ = exchange.drain(u64::MAX);
+            // It ends when the client, or the server itself, closes the connection.
+            let _ = exchange.respond_endlessly(*status);
+            Some(After::Close)
+        }
+        S3Fault::FlipByte(flip) if call.op != S3Op::GetObject => {
+            exchange.flip(*flip);
+            None
         }
         _ => None,
     }

@@ -51,13 +51,30 @@ pub(super) struct Call {
     pub(super) fault: Option<S3Fault>,
 }
 
+/// Where a request says which bucket it means.
+#[derive(Debug)]
+pub(super) struct Addressing {
+    pub(super) base_path: String,
+    pub(super) domain: Option<String>,
+}
+
+impl Addressing {
+    /// Bucket and key, of the decoded path.
+    fn locate<'a>(&self, head: &'a Head, path: &'a str) -> Option<(&'a str, &'a str)> {
+        let below = path.strip_prefix(&self.base_path).filter(|rest| rest.starts_with('/'));
+        let path = below.unwrap_or(path).strip_prefix('/')?;
+        let host = head.header("host").and_then(|host| host.split(':').next()).unwrap_or_default();
+        let bucket = self.domain.as_ref().and_then(|domain| host.strip_suffix(domain)?.strip_suffix('.'));
+        Some(bucket.map_or_else(|| path.split_once('/').unwrap_or((path, "")), |bucket| (bucket, path)))
+    }
+}
+
 impl Call {
-    pub(super) fn of(head: &Head) -> Result<Self, S3Error> {
+    pub(super) fn of(head: &Head, addressing: &Addressing) -> Result<Self, S3Error> {
         let bad = || S3Error::new(400, "InvalidURI", "Couldn't parse the specified URI.");
         let query = query_pairs(head.query()).ok_or_else(bad)?;
         let path = percent_decode(head.path()).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
-        let path = path.strip_prefix('/').ok_or_else(bad)?;
-        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let (bucket, key) = addressing.locate(head, &path).ok_or_else(bad)?;
         let has = |name: &str| query.iter().any(|(n, _)| n == name);
         let is = |name: &str, value: &str| query.iter().any(|(n, v)| n == name && v == value);
         // A subresource we don't serve must not be taken for the plain operation.
@@ -65,6 +82,7 @@ impl Call {
         let copy = head.header("x-amz-copy-source").is_some();
         let list = ["list-type", "prefix", "delimiter", "max-keys", "continuation-token", "start-after"];
         let list = [&list[..], &["encoding-type", "fetch-owner"]].concat();
+        let version = ["versionId"];
         let op = match (head.method.as_str(), bucket.is_empty(), key.is_empty()) {
             (_, true, _) => S3Op::Other,
             ("HEAD", _, true) => S3Op::HeadBucket,
@@ -77,10 +95,10 @@ impl Call {
             ("POST", ..) if has("uploads") => S3Op::CreateMultipartUpload,
             ("POST", ..) if has("uploadId") => S3Op::CompleteMultipartUpload,
             ("DELETE", ..) if has("uploadId") => S3Op::AbortMultipartUpload,
-            ("DELETE", ..) if known(&[]) => S3Op::DeleteObject,
+            ("DELETE", ..) if known(&version) => S3Op::DeleteObject,
             ("GET", ..) if has("uploadId") => S3Op::ListParts,
-            ("GET", ..) if known(&[]) => S3Op::GetObject,
-            ("HEAD", ..) if known(&[]) => S3Op::HeadObject,
+            ("GET", ..) if known(&version) => S3Op::GetObject,
+            ("HEAD", ..) if known(&version) => S3Op::HeadObject,
             _ => S3Op::Other,
         };
         Ok(Self { op, bucket: bucket.to_owned(), key: key.to_owned(), query, fault: None })

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::checksum::{Algorithm, Checksum, Hasher};
 use super::error::{Failure, S3Error};
 use super::multipart::{no_such_upload, place, upload};
-use super::object::Precondition;
+use super::object::{Precondition, version_header};
 use super::payload;
 use super::receive::etag;
 use super::sigv4::Signed;
@@ -109,7 +109,7 @@ pub(super) fn complete(
 ) -> Result<Reply, Failure> {
     let body = payload::document(exchange, signed)?;
     let head = exchange.head.clone();
-    let precondition = Precondition::of(&head)?;
+    let precondition = Precondition::of(&head, state.quirks)?;
     state.bucket(&call.bucket, |bucket| precondition.check(bucket, &call.key))??;
     let (parts, algorithm, composite, description) = upload(state, call, |open| {
         listed_parts(&body, open).map(|parts| (parts, open.algorithm, open.composite, open.description.clone()))
@@ -122,7 +122,7 @@ pub(super) fn complete(
     if head.header("x-amz-mp-object-size").is_some_and(|claimed| claimed != bytes.to_string()) {
         return Err(S3Error::invalid("The provided x-amz-mp-object-size does not match the size of the parts.").into());
     }
-    let strict = !state.quirks.ignore_checksums && !state.quirks.echo_checksums;
+    let strict = !state.quirks.unverified();
     let (file, checksum) = join(state, &parts, algorithm.unwrap_or(Algorithm::Crc64Nvme), composite && strict)?;
     if let Some(wrong) = Algorithm::ALL.into_iter().find(|claimed| {
         head.header(&claimed.header()).is_some_and(|value| *claimed != checksum.algorithm || value != checksum.value)
@@ -130,7 +130,16 @@ pub(super) fn complete(
     {
         return Err(S3Error::bad_digest(wrong.name()).into());
     }
-    let checksum = Some(checksum).filter(|_| strict);
+    let kept = || {
+        let claims = |algorithm: Algorithm| Some((algorithm, head.header(&algorithm.header())?.to_owned()));
+        let (algorithm, value) = Algorithm::ALL.into_iter().find_map(claims)?;
+        Some(Checksum { algorithm, value, composite })
+    };
+    let checksum = match (strict, state.quirks.keep_unchecked) {
+        (true, _) => Some(checksum),
+        (_, true) => kept(),
+        _ => None,
+    };
     let md5s: Vec<u8> = parts.iter().flat_map(|part| part.md5.clone()).collect();
     let etag = etag(state, &Md5::digest(md5s), &format!("-{}", parts.len()), description.sse.as_deref());
     let path = state.disk.path(&call.bucket, &call.key);
@@ -141,8 +150,10 @@ pub(super) fn complete(
         description: description.clone(),
         parts: Some(parts.len()),
         modified: Utc::now(),
+        version: state.version(),
         path: path.clone(),
     };
+    let version = version_header(&object);
     state.bucket(&call.bucket, |bucket| -> Result<(), Failure> {
         precondition.check(bucket, &call.key)?;
         // Only one of two that complete the same upload finds it.
@@ -151,7 +162,7 @@ pub(super) fn complete(
         bucket.objects.insert(call.key.clone(), object);
         Ok(())
     })??;
-    let shown = Shown::new(Some(etag), checksum).distorted(call);
+    let shown = Shown::new(Some(etag), checksum.filter(|_| strict)).distorted(call);
     let mut inner = [
         tag("Location", &format!("/{}/{}", call.bucket, call.key)),
         tag("Bucket", &call.bucket),
@@ -160,5 +171,5 @@ pub(super) fn complete(
     .concat();
     inner.push_str(&shown.elements());
     let reply = Reply::xml(document("CompleteMultipartUploadResult", &inner));
-    Ok(Reply { headers: [reply.headers, description.encryption_headers()].concat(), ..reply })
+    Ok(Reply { headers: [reply.headers, description.encryption_headers(state), version].concat(), ..reply })
 }

@@ -62,9 +62,9 @@ pub(super) fn create(
     let named = exchange.head.header("x-amz-checksum-algorithm");
     let algorithm = named.map(|name| Algorithm::named(name).ok_or_else(unknown)).transpose()?;
     let composite = composite(&exchange.head, algorithm)?;
-    let description = Description::of(&exchange.head)?;
+    let description = Description::of(&exchange.head, state.quirks)?;
     let id = format!("upload-{:08}-{:x}", state.serial(), Utc::now().timestamp_micros());
-    let mut headers = description.encryption_headers();
+    let mut headers = description.encryption_headers(state);
     if let Some(algorithm) = algorithm.filter(|_| !state.quirks.ignore_checksums) {
         headers.push(("x-amz-checksum-algorithm".into(), algorithm.name().into()));
         headers.push(("x-amz-checksum-type".into(), if composite { "COMPOSITE" } else { "FULL_OBJECT" }.into()));
@@ -72,7 +72,8 @@ pub(super) fn create(
     let upload = Upload { algorithm, composite, description, parts: Default::default(), initiated: Utc::now() };
     state.bucket(&call.bucket, |bucket| bucket.uploads.insert((call.key.clone(), id.clone()), upload))?;
     let inner = [tag("Bucket", &call.bucket), tag("Key", &call.key), tag("UploadId", &id)];
-    let reply = Reply::xml(document("InitiateMultipartUploadResult", &inner.concat()));
+    let root = if state.quirks.wrong_create_root { "InitiateMultipartUpload" } else { "InitiateMultipartUploadResult" };
+    let reply = Reply::xml(document(root, &inner.concat()));
     Ok(Reply { headers: [reply.headers, headers].concat(), ..reply })
 }
 

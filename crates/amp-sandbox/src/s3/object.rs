@@ -10,10 +10,11 @@ use super::call::Call;
 use super::checksum::{Algorithm, Claim};
 use super::error::{Failure, S3Error};
 use super::payload;
+use super::quirks::Quirks;
 use super::range::ByteRange;
 use super::receive::{etag, receive};
 use super::sigv4::Signed;
-use super::state::{Bucket, State};
+use super::state::{Bucket, State, lock};
 use super::store::{Description, Object};
 use crate::http::{Exchange, Head, query_pairs};
 
@@ -69,12 +70,12 @@ fn tags_fit(tags: &str) -> Result<(), S3Error> {
 
 impl Description {
     /// From the headers of PutObject or CreateMultipartUpload.
-    pub(super) fn of(head: &Head) -> Result<Self, S3Error> {
+    pub(super) fn of(head: &Head, quirks: Quirks) -> Result<Self, S3Error> {
         let header = |name: &str| head.header(name).map(str::to_owned);
         let metadata = head.headers.iter().filter_map(|(name, value)| {
             Some((name.to_ascii_lowercase().strip_prefix("x-amz-meta-")?.to_owned(), value.clone()))
         });
-        let description = Self {
+        let mut description = Self {
             content_type: header("content-type"),
             content_encoding: header("content-encoding").filter(|encoding| encoding != "aws-chunked"),
             storage_class: header("x-amz-storage-class"),
@@ -95,15 +96,25 @@ impl Description {
             return Err(S3Error::new(400, "InvalidArgument", "The canned ACL you specified is not known"));
         }
         description.tags.as_deref().map_or(Ok(()), tags_fit)?;
+        if quirks.ignore_sse {
+            (description.sse, description.kms_key_id) = (None, None);
+        }
+        description.storage_class = description.storage_class.filter(|_| !quirks.ignore_storage_class);
+        description.tags = description.tags.filter(|_| !quirks.ignore_tags);
         Ok(description)
     }
 
-    pub(super) fn encryption_headers(&self) -> Vec<(String, String)> {
+    /// How an answer tells of the encryption: the key by its ARN, whatever the client called it.
+    pub(super) fn encryption_headers(&self, state: &State) -> Vec<(String, String)> {
+        let arn = |id: &String| match id.starts_with("arn:") {
+            true => id.clone(),
+            false => format!("arn:aws:kms:{}:{}:key/{id}", lock(&state.signer).region, state.owner),
+        };
         let pairs = [
-            ("x-amz-server-side-encryption", &self.sse),
-            ("x-amz-server-side-encryption-aws-kms-key-id", &self.kms_key_id),
+            ("x-amz-server-side-encryption", self.sse.clone()),
+            ("x-amz-server-side-encryption-aws-kms-key-id", self.kms_key_id.as_ref().map(arn)),
         ];
-        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 }
 
@@ -115,7 +126,10 @@ pub(super) struct Precondition {
 }
 
 impl Precondition {
-    pub(super) fn of(head: &Head) -> Result<Self, S3Error> {
+    pub(super) fn of(head: &Head, quirks: Quirks) -> Result<Self, S3Error> {
+        if quirks.ignore_conditions {
+            return Ok(Self { none: false, etag: None });
+        }
         let none = match head.header("if-none-match").map(|value| value.trim_matches('"')) {
             None => false,
             Some("*") => true,
@@ -128,11 +142,9 @@ impl Precondition {
     }
 
     pub(super) fn check(&self, bucket: &Bucket, key: &str) -> Result<(), S3Error> {
-        let failed =
-            || S3Error::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
         match (bucket.objects.get(key), &self.etag) {
-            (Some(_), _) if self.none => Err(failed()),
-            (Some(object), Some(etag)) if object.etag != *etag => Err(failed()),
+            (Some(_), _) if self.none => Err(precondition_failed()),
+            (Some(object), Some(etag)) if object.etag != *etag => Err(precondition_failed()),
             (None, Some(_)) => Err(no_such_key()),
             _ => Ok(()),
         }
@@ -152,9 +164,9 @@ pub(super) fn key_fits(key: &str) -> Result<(), S3Error> {
 
 pub(super) fn put(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
     key_fits(&call.key)?;
-    let precondition = Precondition::of(&exchange.head)?;
+    let precondition = Precondition::of(&exchange.head, state.quirks)?;
     state.bucket(&call.bucket, |bucket| precondition.check(bucket, &call.key))??;
-    let description = Description::of(&exchange.head)?;
+    let description = Description::of(&exchange.head, state.quirks)?;
     let claim = Claim::of(&exchange.head)?;
     let received = receive(state, exchange, signed, call, claim, Algorithm::Crc64Nvme)?;
     let etag = etag(state, &received.md5, "", description.sse.as_deref());
@@ -166,8 +178,10 @@ pub(super) fn put(state: &State, exchange: &mut Exchange<'_>, call: &Call, signe
         description: description.clone(),
         parts: None,
         modified: Utc::now(),
+        version: state.version(),
         path: path.clone(),
     };
+    let version = version_header(&object);
     state.bucket(&call.bucket, |bucket| -> Result<(), Failure> {
         // Another may have put the key while this body came.
         precondition.check(bucket, &call.key)?;
@@ -176,10 +190,10 @@ pub(super) fn put(state: &State, exchange: &mut Exchange<'_>, call: &Call, signe
         Ok(())
     })??;
     let shown = Shown::new(Some(etag), received.shown).distorted(call);
-    Ok(Reply::ok([shown.headers(), description.encryption_headers()].concat(), Vec::new()))
+    Ok(Reply::ok([shown.headers(), description.encryption_headers(state), version].concat(), Vec::new()))
 }
 
-fn describe(call: &Call, head: &Head, object: &Object) -> Vec<(String, String)> {
+fn describe(state: &State, call: &Call, head: &Head, object: &Object) -> Vec<(String, String)> {
     let asked = head.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
     let checksum = object.checksum.clone().filter(|_| asked);
     let mut headers = Shown::new(Some(object.etag.clone()), checksum).distorted(call).headers();
@@ -193,38 +207,65 @@ fn describe(call: &Call, head: &Head, object: &Object) -> Vec<(String, String)> 
     for (name, value) in &description.metadata {
         add(&format!("x-amz-meta-{name}"), Some(value.clone()));
     }
-    headers.extend(description.encryption_headers());
+    headers.extend(description.encryption_headers(state));
+    headers.extend(version_header(object));
     headers
+}
+
+pub(super) fn version_header(object: &Object) -> Vec<(String, String)> {
+    object.version.iter().map(|version| ("x-amz-version-id".to_owned(), version.clone())).collect()
 }
 
 fn http_date(moment: DateTime<Utc>) -> String {
     moment.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn find(state: &State, call: &Call) -> Result<Object, S3Error> {
-    state.bucket(&call.bucket, |bucket| bucket.objects.get(&call.key).cloned())?.ok_or_else(no_such_key)
+/// The object that HeadObject or GetObject means, if it is the one that the client expects.
+fn find(state: &State, head: &Head, call: &Call) -> Result<Object, S3Error> {
+    let object = state.bucket(&call.bucket, |bucket| bucket.objects.get(&call.key).cloned())?;
+    let object = object.ok_or_else(no_such_key)?;
+    if call.parameter("versionId").is_some_and(|version| object.version.as_deref() != Some(version)) {
+        return Err(S3Error::new(404, "NoSuchVersion", "The specified version does not exist."));
+    }
+    if head.header("if-match").is_some_and(|etag| etag.trim_matches('"') != object.etag)
+        && !state.quirks.ignore_conditions
+    {
+        return Err(precondition_failed());
+    }
+    Ok(object)
+}
+
+fn precondition_failed() -> S3Error {
+    S3Error::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 }
 
 pub(super) fn head(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
     payload::none(exchange, signed)?;
-    let object = find(state, call)?;
-    let mut headers = describe(call, &exchange.head, &object);
+    let object = find(state, &exchange.head, call)?;
+    let mut headers = describe(state, call, &exchange.head, &object);
     headers.push(("Content-Length".into(), object.bytes.to_string()));
     Ok(Reply::ok(headers, Vec::new()))
 }
 
 pub(super) fn get(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {
     payload::none(exchange, signed)?;
-    let object = find(state, call)?;
-    let mut headers = describe(call, &exchange.head, &object);
+    let object = find(state, &exchange.head, call)?;
+    let mut headers = describe(state, call, &exchange.head, &object);
     let range = ByteRange::of(&exchange.head, object.bytes)?;
     headers.extend(range.as_ref().map(|range| ("Content-Range".into(), range.of_size(object.bytes))));
-    let status = if range.is_some() { 206 } else { 200 };
+    let status = if range.is_some() && !state.quirks.range_with_200 { 206 } else { 200 };
     let ByteRange { start, length } = range.unwrap_or(ByteRange { start: 0, length: object.bytes });
     headers.push(("Content-Length".into(), length.to_string()));
     let mut file = File::open(&object.path)?;
     file.seek(SeekFrom::Start(start))?;
     Ok(Reply { status, headers, body: ReplyBody::File(file.take(length)) })
+}
+
+/// Deletes an object as if it had never been stored.
+pub(super) fn forget(state: &State, call: &Call) {
+    if let Ok(Some(object)) = state.bucket(&call.bucket, |bucket| bucket.objects.remove(&call.key)) {
+        let _ = state.disk.remove(&object.path);
+    }
 }
 
 /// Deleting what isn't there is a success, as S3 has it.

@@ -1,7 +1,8 @@
 //! A body on its way to the disk, checked before anyone can see it.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use md5::Md5;
@@ -12,10 +13,12 @@ use super::call::Call;
 use super::checksum::{Algorithm, Checksum, Claim, Hasher};
 use super::error::{Failure, S3Error};
 use super::payload;
+use super::quirks::Quirks;
 use super::rule::S3Fault;
 use super::sigv4::{Payload, Signed};
 use super::state::State;
 use super::store::each_piece;
+use crate::flip::Flip;
 use crate::http::{Exchange, hex};
 
 /// A body that is what the client said it would be.
@@ -53,19 +56,18 @@ pub(super) fn receive(
         file.write_all(piece)
     })?;
     let (mut md5, mut computed) = (md5.finalize().to_vec(), Checksum::whole(algorithm, &hasher.finish()));
-    if let Some(claimed) = content_md5 {
+    if let Some(claimed) = content_md5.filter(|_| !state.quirks.ignore_content_md5) {
         match BASE64.decode(&claimed) {
             Ok(right) if right == md5 => {}
             Ok(wrong) if wrong.len() == 16 => return Err(S3Error::bad_digest("Content-MD5").into()),
             _ => return Err(S3Error::new(400, "InvalidDigest", "The Content-MD5 you specified is not valid.").into()),
         }
     }
-    let unverified = state.quirks.ignore_checksums || state.quirks.echo_checksums;
     let claimed = claim.as_ref().and_then(|claim| {
         let trailing = || trailers.iter().find(|(name, _)| *name == claim.algorithm.header()).map(|(_, v)| v.clone());
         claim.value.clone().or_else(trailing)
     });
-    if let Some(claim) = claim.filter(|_| !unverified) {
+    if let Some(claim) = claim.filter(|_| !state.quirks.unverified()) {
         match &claimed {
             None => {
                 let message = format!("The trailing {} did not come.", claim.algorithm.header());
@@ -85,13 +87,25 @@ pub(super) fn receive(
         })?;
         (md5, computed) = (half_md5.finalize().to_vec(), Checksum::whole(algorithm, &half.finish()));
     }
+    if let Some(S3Fault::DamageStored(flip)) = call.fault {
+        damage(file.as_file(), bytes, flip)?;
+    }
     let echo = || claimed.map(|value| Checksum { algorithm, value, composite: false });
-    let (checksum, shown) = match (state.quirks.ignore_checksums, state.quirks.echo_checksums) {
-        (true, _) => (None, None),
-        (_, true) => (None, echo()),
+    let (checksum, shown) = match state.quirks {
+        Quirks { ignore_checksums: true, .. } => (None, None),
+        Quirks { echo_checksums: true, .. } => (None, echo()),
+        Quirks { keep_unchecked: true, .. } => (echo(), None),
         _ => (Some(computed.clone()), Some(computed)),
     };
     Ok(Received { file, bytes, md5, checksum, shown })
+}
+
+/// Another byte on the disk than the one that came.
+fn damage(file: &File, length: u64, flip: Flip) -> io::Result<()> {
+    let (at, mask) = (flip.at_of(length), flip.mask);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    file.write_all_at(&[byte[0] ^ mask], at)
 }
 
 /// The ETag of a body, as this server makes them.

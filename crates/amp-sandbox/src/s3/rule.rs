@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::call::S3Op;
+use crate::flip::Flip;
 use crate::script;
 use crate::time::ParseError;
 
@@ -13,7 +14,9 @@ use crate::time::ParseError;
 /// As text: conditions, a colon, the fault. Conditions are `op=PutObject`, `key=text` (the key contains it), `nth=1-2`
 /// (of those that match), `times=2`. Faults are `status=503` (with `,code=SlowDown`, `,retry-after=2`), `delay=2s`,
 /// `reset` (before the body is read), `reset=1000` (within it), `lost-reply`, `stall`, `wrong-checksum`, `wrong-etag`, `no-checksum`,
-/// `no-etag`, `drop-body`, `truncate`, `error-in-200` (with `,code=InternalError`).
+/// `no-etag`, `drop-body`, `truncate`, `error-in-200` (with `,code=InternalError`), `flip=100` (the byte at that place, from the
+/// end if negative; with `,mask=1` only these bits), `damage=100` (likewise, on the disk), `vanish`, `cut=1000`, `endless` (with status 200),
+/// `endless=503`.
 ///
 /// ```
 /// use amp_sandbox::s3::{S3Op, S3Rule};
@@ -71,6 +74,23 @@ pub enum S3Fault {
     NoEtagInReply,
     /// 200 with an ETag, as look-alikes do that lost the body; nothing is stored.
     DropBodyButAnswer200,
+    /// One byte of the request's body is another when it comes, as a bad memory or network makes it; of GetObject, one of
+    /// the answer's. What checks its requests refuses it then; what does not stores and confirms it.
+    FlipByte(Flip),
+    /// One byte is another on the disk. Answer, ETag and checksum are those of the right bytes.
+    DamageStored(Flip),
+    /// All is done and answered as asked, then the object is gone.
+    Vanish,
+    /// The answer to GetObject ends after so many bytes of the body.
+    CutReply {
+        /// Bytes sent.
+        after: u64,
+    },
+    /// The request is read, nothing is done, and the answer never ends.
+    EndlessReply {
+        /// Its status.
+        status: u16,
+    },
     /// Half of the body is stored; answer, ETag and checksum are those of that half.
     TruncateStored,
     /// 200 whose document is an error, as S3 answers to CompleteMultipartUpload when it fails late. Nothing is done.
@@ -150,9 +170,12 @@ impl FromStr for S3Rule {
             return Err(ParseError(format!("`{text}` names no fault")));
         };
         let option = |wanted: &str| options.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        if let Some((other, _)) = options.iter().find(|(name, _)| !["code", "retry-after"].contains(name)) {
-            return Err(script::unknown("option of a fault", other, "code, retry-after"));
+        if let Some((other, _)) = options.iter().find(|(name, _)| !["code", "retry-after", "mask"].contains(name)) {
+            return Err(script::unknown("option of a fault", other, "code, retry-after, mask"));
         }
+        let flip = |at| -> Result<Flip, ParseError> {
+            Ok(Flip { at: script::number(at)?, mask: option("mask").map_or(Ok(0xFF), script::number)? })
+        };
         let s3_code = || option("code").unwrap_or("InternalError").to_owned();
         let fault = match (*name, *value) {
             ("status", code) => S3Fault::Status {
@@ -171,10 +194,16 @@ impl FromStr for S3Rule {
             ("no-etag", "") => S3Fault::NoEtagInReply,
             ("drop-body", "") => S3Fault::DropBodyButAnswer200,
             ("truncate", "") => S3Fault::TruncateStored,
+            ("flip", at) => S3Fault::FlipByte(flip(at)?),
+            ("damage", at) => S3Fault::DamageStored(flip(at)?),
+            ("vanish", "") => S3Fault::Vanish,
+            ("cut", after) => S3Fault::CutReply { after: script::number(after)? },
+            ("endless", "") => S3Fault::EndlessReply { status: 200 },
+            ("endless", status) => S3Fault::EndlessReply { status: script::number(status)? },
             ("error-in-200", "") => S3Fault::ErrorIn200 { s3_code: s3_code() },
             (other, _) => {
                 let expected = "status, delay, reset, lost-reply, stall, wrong-checksum, wrong-etag, no-checksum, \
-                                no-etag, drop-body, truncate, error-in-200";
+                                no-etag, drop-body, truncate, error-in-200, flip, damage, vanish, cut, endless";
                 return Err(script::unknown("fault", other, expected));
             }
         };

@@ -3,33 +3,17 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 
+use super::checksum::Algorithm;
+use super::quirks::Quirks;
 use super::rule::{S3Rule, Scripted};
 use super::sigv4::Signer;
 use super::state::{S3Request, State, Upload, lock};
 use super::store::{Description, Disk, Object, ObjectInfo};
 use crate::http::Listener;
-
-/// How look-alikes of S3 differ from it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Quirks {
-    /// `x-amz-checksum-*` is neither checked nor stored nor returned.
-    pub ignore_checksums: bool,
-    /// PutObject and UploadPart return the checksum as it was sent, unchecked; HeadObject has none.
-    pub echo_checksums: bool,
-    /// ETags that are visibly no MD5.
-    pub no_md5_etag: bool,
-    /// ETags that look like an MD5 and are not.
-    pub random_etag: bool,
-    /// A chunk-signed body is stored with its framing.
-    pub keep_chunk_framing: bool,
-    /// 403 for HeadObject.
-    pub head_object_denied: bool,
-    /// 403 for HeadBucket, ListObjectsV2 and ListMultipartUploads: a role that may only put.
-    pub list_denied: bool,
-}
 
 /// How the server behaves when nothing goes wrong.
 #[derive(Debug, Clone)]
@@ -50,6 +34,14 @@ pub struct S3Config {
     pub owner: String,
     /// Differences from S3.
     pub quirks: Quirks,
+    /// A path before the bucket, such as `/s3`. Below it alone lies this server; any other path names a bucket itself.
+    pub base_path: String,
+    /// A domain, such as `s3.localtest`, whose hosts `BUCKET.DOMAIN` name the bucket.
+    pub domain: Option<String>,
+    /// Objects have version ids. Only the newest version is kept.
+    pub versioned: bool,
+    /// Waited before each answer, as for a round trip.
+    pub latency: Duration,
 }
 
 impl S3Config {
@@ -64,6 +56,10 @@ impl S3Config {
             root: None,
             owner: "111122223333".into(),
             quirks: Quirks::default(),
+            base_path: String::new(),
+            domain: None,
+            versioned: false,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -85,15 +81,15 @@ impl S3Server {
             region: config.region.clone(),
         };
         let disk = Disk::open(config.root.clone())?;
-        let state = Arc::new(State::new(disk, config.quirks, signer, &config)?);
+        let state = Arc::new(State::new(disk, signer, &config)?);
         let shared = Arc::clone(&state);
         let listener = Listener::start("s3", config.port, move |exchange| super::answer::answer(&shared, exchange))?;
         Ok(Self { listener, state, config })
     }
 
-    /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL_S3`.
+    /// `http://127.0.0.1:PORT` and the base path, for `AWS_ENDPOINT_URL_S3`.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.listener.address())
+        format!("http://{}{}", self.listener.address(), self.config.base_path)
     }
 
     /// The settings it was started with.
@@ -130,11 +126,25 @@ impl S3Server {
 
     /// Puts an object without a request.
     pub fn put_object_directly(&self, bucket: &str, key: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put_object_with_checksum(bucket, key, bytes, Some("CRC64NVME"))
+    }
+
+    /// Puts an object without a request, as a client would that sends a checksum of this algorithm, or none.
+    pub fn put_object_with_checksum(
+        &self,
+        bucket: &str,
+        key: &str,
+        bytes: &[u8],
+        algorithm: Option<&str>,
+    ) -> io::Result<()> {
+        let unknown = || io::Error::other("S3 has no such checksum");
+        let algorithm = algorithm.map(|name| Algorithm::named(name).ok_or_else(unknown)).transpose()?;
         let mut file = self.state.disk.temporary()?;
         file.write_all(bytes)?;
         let path = self.state.disk.path(bucket, key);
-        let mut object = Object::of_file(file.path().to_owned())?;
+        let mut object = Object::of_file(file.path().to_owned(), algorithm)?;
         object.path.clone_from(&path);
+        object.version = self.state.version();
         let put = |b: &mut super::state::Bucket| {
             self.state.disk.publish(file, &path)?;
             b.objects.insert(key.to_owned(), object);

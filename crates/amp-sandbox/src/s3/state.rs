@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tempfile::NamedTempFile;
 
-use super::call::{Call, S3Op};
+use super::call::{Addressing, Call, S3Op};
 use super::checksum::{Algorithm, Checksum};
 use super::error::S3Error;
+use super::quirks::Quirks;
 use super::rule::{S3Fault, Scripted};
-use super::server::{Quirks, S3Config};
+use super::server::S3Config;
 use super::sigv4::Signer;
 use super::store::{Description, Disk, Object};
 use crate::http::Head;
@@ -70,7 +72,10 @@ pub(super) struct Part {
 pub(super) struct State {
     pub(super) disk: Disk,
     pub(super) quirks: Quirks,
+    pub(super) addressing: Addressing,
+    pub(super) latency: Duration,
     pub(super) owner: String,
+    versioned: bool,
     pub(super) signer: Mutex<Signer>,
     pub(super) rules: Mutex<Vec<Scripted>>,
     buckets: Mutex<BTreeMap<String, Bucket>>,
@@ -85,16 +90,20 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Counts a request while it is being answered.
-pub(super) struct InFlight<'a>(&'a State);
+pub(super) struct InFlight<'a> {
+    state: &'a State,
+    /// How many there were when it came, itself included.
+    pub(super) among: usize,
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.state.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl State {
-    pub(super) fn new(disk: Disk, quirks: Quirks, signer: Signer, config: &S3Config) -> io::Result<Self> {
+    pub(super) fn new(disk: Disk, signer: Signer, config: &S3Config) -> io::Result<Self> {
         let mut all = BTreeMap::new();
         for name in &config.buckets {
             disk.create_bucket(name)?;
@@ -102,8 +111,11 @@ impl State {
         }
         Ok(Self {
             disk,
-            quirks,
+            quirks: config.quirks,
+            addressing: Addressing { base_path: config.base_path.clone(), domain: config.domain.clone() },
+            latency: config.latency,
             owner: config.owner.clone(),
+            versioned: config.versioned,
             signer: Mutex::new(signer),
             rules: Mutex::default(),
             buckets: Mutex::new(all),
@@ -114,15 +126,20 @@ impl State {
         })
     }
 
+    /// The id of a version that is written now, if versions have ids.
+    pub(super) fn version(&self) -> Option<String> {
+        self.versioned.then(|| format!("version-{:08}", self.serial()))
+    }
+
     /// A number never given before.
     pub(super) fn serial(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::SeqCst)
     }
 
     pub(super) fn enter(&self) -> InFlight<'_> {
-        let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_in_flight.fetch_max(now, Ordering::SeqCst);
-        InFlight(self)
+        let among = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_in_flight.fetch_max(among, Ordering::SeqCst);
+        InFlight { state: self, among }
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -38,6 +38,7 @@ pub(super) struct Object {
     pub(super) description: Description,
     pub(super) parts: Option<usize>,
     pub(super) modified: DateTime<Utc>,
+    pub(super) version: Option<String>,
     pub(super) path: PathBuf,
 }
 
@@ -74,6 +75,8 @@ pub struct ObjectInfo {
     pub metadata: Vec<(String, String)>,
     /// Number of parts, if it came in parts.
     pub parts: Option<usize>,
+    /// Its version, if the server gives them ids.
+    pub version_id: Option<String>,
     /// The file that holds its bytes.
     pub path: PathBuf,
 }
@@ -99,6 +102,7 @@ impl ObjectInfo {
             acl,
             metadata,
             parts: object.parts,
+            version_id: object.version.clone(),
             path: object.path.clone(),
         }
     }
@@ -199,7 +203,7 @@ impl Disk {
                 match entry.file_type()? {
                     kind if kind.is_dir() => folders.push((entry.path(), format!("{key}/"))),
                     _ => {
-                        let object = Object::of_file(entry.path())?;
+                        let object = Object::of_file(entry.path(), Some(Algorithm::Crc64Nvme))?;
                         found.insert(key, object);
                     }
                 }
@@ -217,19 +221,21 @@ impl Drop for Disk {
 
 impl Object {
     /// A plain object of the bytes in a file.
-    pub(super) fn of_file(path: PathBuf) -> io::Result<Self> {
-        let (mut md5, mut crc) = (Md5::new(), Hasher::new(Algorithm::Crc64Nvme));
+    pub(super) fn of_file(path: PathBuf, algorithm: Option<Algorithm>) -> io::Result<Self> {
+        let (mut md5, mut hasher) = (Md5::new(), algorithm.map(Hasher::new));
         let bytes = each_piece(&mut File::open(&path)?, |piece| {
             md5.update(piece);
-            crc.update(piece);
+            hasher.iter_mut().for_each(|hasher| hasher.update(piece));
         })?;
+        let checksum = algorithm.zip(hasher).map(|(algorithm, hasher)| Checksum::whole(algorithm, &hasher.finish()));
         Ok(Self {
             bytes,
             etag: hex(&md5.finalize()),
-            checksum: Some(Checksum::whole(Algorithm::Crc64Nvme, &crc.finish())),
+            checksum,
             description: Description::default(),
             parts: None,
             modified: Utc::now(),
+            version: None,
             path,
         })
     }

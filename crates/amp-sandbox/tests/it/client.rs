@@ -39,10 +39,13 @@ pub(crate) fn request_within(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Response> {
-    let host = base_url.strip_prefix("http://").unwrap();
+    let host = authority(base_url);
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(patience))?;
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head.push_str(&format!("Host: {host}\r\n"));
+    }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -52,6 +55,11 @@ pub(crate) fn request_within(
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw)?;
     parse(&raw, method)
+}
+
+/// Host and port of a URL.
+pub(crate) fn authority(url: &str) -> &str {
+    url.strip_prefix("http://").unwrap().split('/').next().unwrap()
 }
 
 fn parse(raw: &[u8], method: &str) -> io::Result<Response> {

@@ -6,6 +6,7 @@ mod client;
 mod export;
 mod s3_faults;
 mod s3_multipart;
+mod s3_quirks;
 mod s3_strict;
 mod signer;
 mod zips;

@@ -1,10 +1,13 @@
-//! The fault script of S3, and look-alikes.
+//! The fault script of S3.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use amp_sandbox::s3::{Quirks, S3Fault, S3Op, S3Rule};
+use amp_sandbox::s3::{S3Fault, S3Op, S3Rule, S3Server};
 
-use crate::s3_strict::{crc64, refused, server, with_quirks};
+use crate::s3_multipart::Upload;
+use crate::s3_strict::{crc64, hex_md5, md5, refused, server, with_quirks};
 use crate::signer::Caller;
 
 const SUM: &str = "x-amz-checksum-crc64nvme";
@@ -84,36 +87,89 @@ fn replies_can_lie_about_checksum_and_etag() {
 }
 
 #[test]
-fn look_alikes_ignore_or_echo_checksums_and_have_other_etags() {
-    let wrong = crc64(b"other");
-    let s3 = with_quirks(Quirks { ignore_checksums: true, no_md5_etag: true, ..Quirks::default() });
-    let put = Caller::of(&s3).call("PUT", "/lake/k", &[(SUM, &wrong)], b"body").unwrap();
-    assert_eq!((put.status, put.header(SUM)), (200, None));
-    assert!(put.header("etag").unwrap().starts_with("\"0x8"));
-
-    let s3 = with_quirks(Quirks { echo_checksums: true, ..Quirks::default() });
+fn a_byte_flipped_on_its_way_is_refused_where_the_request_says_what_it_should_be() {
+    let s3 = server();
     let caller = Caller::of(&s3);
-    let put = caller.call("PUT", "/lake/k", &[(SUM, &wrong)], b"body").unwrap();
-    assert_eq!((put.status, put.header(SUM)), (200, Some(wrong.as_str())));
-    let head = caller.call("HEAD", "/lake/k", &[("x-amz-checksum-mode", "ENABLED")], b"").unwrap();
-    assert_eq!(head.header(SUM), None);
+    s3.add_rule("op=PutObject:flip=2,mask=1".parse().unwrap());
+    let put = |s3: &S3Server, headers: &[(&str, &str)]| {
+        Caller::of(s3).call_unsigned("PUT", "/lake/k", headers, b"body").unwrap()
+    };
+    refused(&put(&s3, &[(SUM, &crc64(b"body"))]), 400, "BadDigest");
+    refused(&put(&s3, &[("content-md5", &md5(b"body"))]), 400, "BadDigest");
+    refused(&caller.call("PUT", "/lake/k", &[], b"body").unwrap(), 400, "XAmzContentSHA256Mismatch");
+    assert!(s3.objects("lake").is_empty());
+    assert_eq!(put(&s3, &[]).status, 200);
+    assert_eq!(s3.object_bytes("lake", "k").unwrap(), b"boey");
 
-    let s3 = with_quirks(Quirks { keep_chunk_framing: true, ..Quirks::default() });
-    let caller = Caller::of(&s3);
-    let headers = [("x-amz-decoded-content-length", "4")];
-    let (signed, seed) = caller.sign("PUT", "/lake/k", &headers, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
-    let body = caller.chunked(&seed, &[b"body"], None);
-    assert_eq!(caller.send("PUT", "/lake/k", &signed, &body).unwrap().status, 200);
-    assert_eq!(s3.object_bytes("lake", "k").unwrap(), body);
+    for (quirks, header, shown) in [
+        ("ignore-checksums", (SUM, crc64(b"body")), None),
+        ("echo-checksums", (SUM, crc64(b"body")), Some(crc64(b"body"))),
+        ("ignore-content-md5", ("content-md5", md5(b"body")), Some(crc64(b"boey"))),
+    ] {
+        let s3 = with_quirks(quirks);
+        s3.add_rule("op=PutObject:flip=-2,mask=1".parse().unwrap());
+        let answer = put(&s3, &[(header.0, &header.1)]);
+        assert_eq!((answer.status, answer.header(SUM)), (200, shown.as_deref()), "{quirks}");
+        assert_eq!(s3.object_bytes("lake", "k").unwrap(), b"boey", "{quirks}");
+        assert_ne!(answer.header("etag").unwrap().trim_matches('"'), hex_md5(b"body"), "{quirks}");
+    }
 }
 
 #[test]
-fn a_role_that_may_only_put_can_put() {
-    let s3 = with_quirks(Quirks { list_denied: true, head_object_denied: true, ..Quirks::default() });
+fn one_part_of_an_upload_can_be_flipped() {
+    let s3 = with_quirks("rgw");
+    s3.add_rule("op=UploadPart,nth=2:flip=0".parse().unwrap());
+    let upload = Upload::open(&s3, &[]);
+    let etags = (1..=3).map(|number| {
+        let target = format!("/lake/big?partNumber={number}&uploadId={}", upload.id);
+        let part = upload.caller.call_unsigned("PUT", &target, &[], b"part").unwrap();
+        part.header("etag").unwrap().trim_matches('"').to_owned()
+    });
+    let flipped = etags.map(|etag| etag != hex_md5(b"part"));
+    assert_eq!(flipped.collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn what_was_stored_can_go_bad_and_vanish_unseen() {
+    let s3 = server();
     let caller = Caller::of(&s3);
-    assert_eq!(caller.call("HEAD", "/lake", &[], b"").unwrap().status, 403);
-    refused(&caller.call("GET", "/lake?list-type=2", &[], b"").unwrap(), 403, "AccessDenied");
-    refused(&caller.call("GET", "/lake?uploads=", &[], b"").unwrap(), 403, "AccessDenied");
-    assert_eq!(caller.call("PUT", "/lake/k", &[], b"x").unwrap().status, 200);
-    assert_eq!(caller.call("HEAD", "/lake/k", &[], b"").unwrap().status, 403);
+    s3.add_rule("key=bad:damage=-1".parse().unwrap());
+    s3.add_rule("op=PutObject,key=gone:vanish".parse().unwrap());
+    for key in ["bad", "gone"] {
+        let put = caller.call("PUT", &format!("/lake/{key}"), &[], b"body").unwrap();
+        assert_eq!((put.status, put.header(SUM)), (200, Some(crc64(b"body").as_str())), "{key}");
+    }
+    let head = caller.call("HEAD", "/lake/bad", &[("x-amz-checksum-mode", "ENABLED")], b"").unwrap();
+    assert_eq!(head.header(SUM), Some(crc64(b"body").as_str()));
+    assert_eq!(caller.call("GET", "/lake/bad", &[], b"").unwrap().body, b"bod\x86");
+    assert_eq!(caller.call("HEAD", "/lake/gone", &[], b"").unwrap().status, 404);
+}
+
+#[test]
+fn an_object_can_be_flipped_and_cut_on_its_way_back() {
+    let s3 = server();
+    s3.put_object_directly("lake", "k", b"body").unwrap();
+    let get = |rule: &str| {
+        s3.clear_rules();
+        s3.add_rule(rule.parse().unwrap());
+        Caller::of(&s3).call("GET", "/lake/k", &[], b"")
+    };
+    assert_eq!(get(":flip=0,mask=2").unwrap().body, b"`ody");
+    assert!(get(":cut=3").is_err());
+    assert_eq!(get(":cut=4").unwrap().body, b"body");
+}
+
+#[test]
+fn an_answer_can_be_without_end() {
+    let s3 = server();
+    s3.add_rule("op=PutObject:endless=503".parse().unwrap());
+    let (signed, _) = Caller::of(&s3).sign("PUT", "/lake/k", &[], "UNSIGNED-PAYLOAD");
+    let mut stream = TcpStream::connect(s3.endpoint_url().strip_prefix("http://").unwrap()).unwrap();
+    let headers: String = signed.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "PUT /lake/k HTTP/1.1\r\n{headers}Content-Length: 1\r\n\r\nx").unwrap();
+    let mut answer = vec![0; 5 << 20];
+    stream.read_exact(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 503 "));
+    drop(stream);
+    assert!(s3.objects("lake").is_empty());
 }

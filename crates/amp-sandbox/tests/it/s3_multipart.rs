@@ -10,25 +10,25 @@ use crate::signer::Caller;
 
 const PART: usize = 5 * 1024 * 1024;
 
-struct Upload {
-    caller: Caller,
-    id: String,
+pub(crate) struct Upload {
+    pub(crate) caller: Caller,
+    pub(crate) id: String,
 }
 
 impl Upload {
-    fn open(s3: &S3Server, headers: &[(&str, &str)]) -> Self {
+    pub(crate) fn open(s3: &S3Server, headers: &[(&str, &str)]) -> Self {
         let caller = Caller::of(s3);
         let text = caller.call("POST", "/lake/big?uploads=", headers, b"").unwrap().text();
         let id = text.split("<UploadId>").nth(1).unwrap().split('<').next().unwrap().to_owned();
         Self { caller, id }
     }
 
-    fn put(&self, number: u32, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) fn put(&self, number: u32, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let target = format!("/lake/big?partNumber={number}&uploadId={}", self.id);
         self.caller.call("PUT", &target, headers, body).unwrap()
     }
 
-    fn complete(&self, headers: &[(&str, &str)], parts: &[(u32, &str, &str)]) -> Response {
+    pub(crate) fn complete(&self, headers: &[(&str, &str)], parts: &[(u32, &str, &str)]) -> Response {
         let parts: String = parts
             .iter()
             .map(|(n, etag, more)| format!("<Part><PartNumber>{n}</PartNumber><ETag>{etag}</ETag>{more}</Part>"))

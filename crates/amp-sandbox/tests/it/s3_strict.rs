@@ -1,18 +1,27 @@
 //! What S3 refuses, the double refuses, and keeps nothing of it.
 
-use amp_sandbox::s3::{Quirks, S3Config, S3Op, S3Server};
+use amp_sandbox::s3::{S3Config, S3Op, S3Server};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use crc_fast::{CrcAlgorithm, checksum};
+use md5::{Digest, Md5};
 
 use crate::client::Response;
-use crate::signer::{Caller, sha256};
+use crate::signer::{Caller, hex, sha256};
 
 pub(crate) fn server() -> S3Server {
     S3Server::start(S3Config::new("lake")).unwrap()
 }
 
-pub(crate) fn with_quirks(quirks: Quirks) -> S3Server {
-    S3Server::start(S3Config { quirks, ..S3Config::new("lake") }).unwrap()
+pub(crate) fn with_quirks(quirks: &str) -> S3Server {
+    S3Server::start(S3Config { quirks: quirks.parse().unwrap(), ..S3Config::new("lake") }).unwrap()
+}
+
+pub(crate) fn md5(bytes: &[u8]) -> String {
+    BASE64.encode(Md5::digest(bytes))
+}
+
+pub(crate) fn hex_md5(bytes: &[u8]) -> String {
+    hex(&Md5::digest(bytes))
 }
 
 pub(crate) fn crc64(bytes: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use amp_sandbox::s3::S3Server;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Response, request};
+use crate::client::{Response, authority, request};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -75,7 +75,9 @@ impl Caller {
         all.push(("x-amz-date".into(), self.stamp()));
         all.push(("x-amz-content-sha256".into(), payload.to_owned()));
         let mut signed = all.clone();
-        signed.push(("host".into(), self.endpoint.strip_prefix("http://").unwrap().into()));
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            signed.push(("host".into(), authority(&self.endpoint).into()));
+        }
         signed.sort();
         let names = signed.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(";");
         let lines: String = signed.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
@@ -97,6 +99,18 @@ impl Caller {
         body: &[u8],
     ) -> std::io::Result<Response> {
         let (signed, _) = self.sign(method, target, headers, &sha256(body));
+        self.send(method, target, &signed, body)
+    }
+
+    /// A request whose body no signature covers, as programs send it over https.
+    pub(crate) fn call_unsigned(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Response> {
+        let (signed, _) = self.sign(method, target, headers, "UNSIGNED-PAYLOAD");
         self.send(method, target, &signed, body)
     }
 
