@@ -45,7 +45,7 @@ impl Hour {
 
     /// Its date.
     pub fn date(self) -> NaiveDate {
-        self.instant(0).date_naive()
+        self.start().date_naive()
     }
 
     /// 0–23.
@@ -65,12 +65,12 @@ impl Hour {
 
     /// When it begins.
     pub fn start(self) -> DateTime<Utc> {
-        self.instant(0)
+        DateTime::from_timestamp_micros(self.micros()).unwrap_or_default()
     }
 
-    /// A moment so many microseconds after its start.
-    pub(crate) fn instant(self, micros: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.0 * 3_600_000_000 + micros).unwrap_or_default()
+    /// Microseconds from 1970 to its start.
+    pub(crate) fn micros(self) -> i64 {
+        self.0 * 3_600_000_000
     }
 
     /// Hours since 1970.

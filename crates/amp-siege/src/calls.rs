@@ -39,7 +39,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     }
     let mut random = siege.random("calls", 0);
     let mut setup = Setup::small(random.u64(..))?;
-    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 2_000);
+    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 700);
     let mut lab = Lab::new(siege, "calls", &setup)?;
     let names: Vec<&str> = ERRORS.iter().map(|(call, _)| *call).collect();
     let most = if siege.short { 1 } else { 40 };

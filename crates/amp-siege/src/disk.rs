@@ -63,7 +63,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let window = window("2025-11-06T22..2025-11-06T23")?;
     let seed = siege.random("disk", 0).u64(..);
     // One file is so small that it is put whole.
-    let dataset = Dataset::new(seed).parts_per_hour(2).events_per_part(18_000).events_in_file(window.start, 0, 20);
+    let dataset = Dataset::new(seed).parts_per_hour(2).events_per_part(6_000).events_in_file(window.start, 0, 20);
     let setup = Setup::new(dataset, window);
     for (number, (what, ballast, more)) in CASES.into_iter().enumerate().skip(if siege.short { 3 } else { 0 }) {
         let name = format!("disk-{number}");

@@ -46,7 +46,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let seed = siege.random("lies", 0).u64(..);
     for (quirk, set) in QUIRKS.into_iter().step_by(if siege.short { 4 } else { 1 }) {
         let mut setup = Setup::small(seed)?;
-        setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 2_000);
+        setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 700);
         set(&mut setup.quirks);
         let before = tally.violations();
         let mut lab = Lab::new(siege, &format!("lies-{}", quirk.replace(' ', "-")), &setup)?;

@@ -39,8 +39,8 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
 /// Some hours over midnight, of which one file goes in one or two parts.
 fn setup(random: &mut Rng) -> io::Result<Setup> {
     let window = window("2025-11-06T22..2025-11-07T01")?;
-    let large = if random.u8(..3) == 0 { 29_000 } else { 3_500 };
-    let dataset = Dataset::new(random.u64(..)).parts_per_hour(random.u32(1..5)).events_per_part(random.u64(1..400));
+    let large = if random.u8(..3) == 0 { 9_800 } else { 1_200 };
+    let dataset = Dataset::new(random.u64(..)).parts_per_hour(random.u32(1..5)).events_per_part(random.u64(1..130));
     let dataset = dataset.events_in_file(window.end, 0, large).last_newline(random.bool());
     Ok(Setup { bandwidth: Some(random.u64(5_000_000..60_000_000)), ..Setup::new(dataset, window) })
 }

@@ -91,7 +91,7 @@ const ENDS: [i32; 4] = [0, 1, 3, 75];
 
 pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let mut setup = Setup::small(siege.random("network", 0).u64(..))?;
-    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 2_000);
+    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 700);
     let mut lab = Lab::new(siege, "network", &setup)?;
     let mut number = 0;
     // A cut takes one of the combinations of each fault, by turns.

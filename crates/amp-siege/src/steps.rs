@@ -41,7 +41,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     let mut random = siege.random("steps", 0);
     let mut setup = Setup::small(random.u64(..))?;
     // The last file goes by multipart upload.
-    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 2_000);
+    setup.dataset = setup.dataset.events_in_file(setup.window.end, 1, 700);
     let mut lab = Lab::new(siege, "steps", &setup)?;
     for program in ["amp-extract", "amp-load"] {
         prepare(&mut lab, program)?;

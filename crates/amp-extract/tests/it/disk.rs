@@ -105,7 +105,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_completes() {
-    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(2000));
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(700));
     // The limit leaves 5 % of what is free, which must be more than one buffer of the head start, half of whose disk may be full by then.
     let disk = SmallDisk::mount(lab.path("extracted_data"), "16m");
     if !tools::has("the right to mount", disk.is_some()) {

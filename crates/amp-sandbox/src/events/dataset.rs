@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::row::{self, Place};
-use crate::random::Random;
+use super::row::{self, RowId};
 use crate::time::{Hour, Window};
 
 /// How a day's events spread over its hours, in parts of 1000: people sleep.
@@ -26,6 +26,14 @@ pub struct ExpectedFile {
     pub sha256: String,
 }
 
+/// What an hour is now, other than when its rows came in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Change {
+    parts: Option<u32>,
+    added: u64,
+    removed: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Volume {
     PerPart(u64),
@@ -42,6 +50,7 @@ pub struct Dataset {
     window: Option<Window>,
     empty_hours: BTreeSet<Hour>,
     special: BTreeMap<(Hour, u32), u64>,
+    changes: BTreeMap<Hour, Change>,
     last_newline: bool,
     known: Arc<Mutex<HashMap<(Hour, u32), ExpectedFile>>>,
 }
@@ -57,6 +66,7 @@ impl Dataset {
             window: None,
             empty_hours: BTreeSet::new(),
             special: BTreeMap::new(),
+            changes: BTreeMap::new(),
             last_newline: true,
             known: Arc::default(),
         }
@@ -112,6 +122,25 @@ impl Dataset {
         })
     }
 
+    fn change(self, hour: Hour, change: impl FnOnce(&mut Change)) -> Self {
+        self.changed(|d| change(d.changes.entry(hour).or_default()))
+    }
+
+    /// The hour's same rows, dealt out in turn to so many files: another order and other files.
+    pub fn recut(self, hour: Hour, parts: u32) -> Self {
+        self.change(hour, |change| change.parts = Some(parts))
+    }
+
+    /// So many rows more in the hour's last file, as of events that were received late or restored.
+    pub fn add_rows(self, hour: Hour, rows: u64) -> Self {
+        self.change(hour, |change| change.added = rows)
+    }
+
+    /// The hour without its first rows, as after a deletion of users.
+    pub fn remove_rows(self, hour: Hour, rows: u64) -> Self {
+        self.change(hour, |change| change.removed = rows)
+    }
+
     /// Whether the last event of a file ends with a newline (it does by default).
     pub fn last_newline(self, present: bool) -> Self {
         self.changed(|d| d.last_newline = present)
@@ -130,27 +159,46 @@ impl Dataset {
 
     /// The hour's files are numbered 0 up to this.
     pub fn parts_of(&self, hour: Hour) -> u32 {
-        if self.has_data(hour) { self.parts } else { 0 }
+        if !self.has_data(hour) {
+            return 0;
+        }
+        self.changes.get(&hour).and_then(|change| change.parts).unwrap_or(self.parts)
     }
 
     /// Events in one file.
     pub fn events_of(&self, hour: Hour, part: u32) -> u64 {
+        self.rows(hour, part).count() as u64
+    }
+
+    /// The rows of one file.
+    fn rows(&self, hour: Hour, part: u32) -> Box<dyn Iterator<Item = RowId> + '_> {
         if part >= self.parts_of(hour) {
-            return 0;
+            return Box::new(iter::empty());
         }
-        if let Some(events) = self.special.get(&(hour, part)) {
-            return *events;
+        let Some(change) = self.changes.get(&hour) else { return Box::new(self.first_rows(hour, part)) };
+        let came = (0..self.parts).flat_map(move |part| self.first_rows(hour, part).map(move |row| (part, row)));
+        let added = (0..change.added).map(|index| (self.parts - 1, RowId { part: u32::MAX, index, of: change.added }));
+        let all = came.skip(usize::try_from(change.removed).unwrap_or(usize::MAX)).chain(added);
+        match change.parts {
+            Some(parts) => Box::new((0..).zip(all).filter_map(move |(n, (_, row))| (n % parts == part).then_some(row))),
+            None => Box::new(all.filter_map(move |(home, row)| (home == part).then_some(row))),
         }
-        match self.volume {
-            Volume::PerPart(events) => events,
-            Volume::PerDay(events) => {
+    }
+
+    /// The rows of one file as the hour was first exported.
+    fn first_rows(&self, hour: Hour, part: u32) -> impl Iterator<Item = RowId> + use<> {
+        let of = match (self.special.get(&(hour, part)), self.volume) {
+            (Some(events), _) => *events,
+            (None, Volume::PerPart(events)) => events,
+            (None, Volume::PerDay(events)) => {
                 let (h, parts) = (hour.hour_of_day() as usize, u64::from(self.parts));
                 let before: u64 = CURVE[..h].iter().sum();
                 // Cumulative, so that the day's sum is exact whatever the rounding.
                 let upto = |n: u64| events * (before * parts + CURVE[h] * n) / (1000 * parts);
                 upto(u64::from(part) + 1) - upto(u64::from(part))
             }
-        }
+        };
+        (0..of).map(move |index| RowId { part, index, of })
     }
 
     /// Events in all of the window's files.
@@ -197,13 +245,13 @@ impl Dataset {
 
     /// Writes the JSON of one file, and says what was written.
     pub fn write_part(&self, hour: Hour, part: u32, out: &mut dyn Write) -> io::Result<ExpectedFile> {
-        let lines = self.events_of(hour, part);
-        let mut random = Random::of(&[self.seed, self.project, hour.number() as u64, u64::from(part)]);
-        let (mut digest, mut bytes) = (Sha256::new(), 0);
+        let (mut digest, mut bytes, mut lines) = (Sha256::new(), 0, 0);
         let mut buffer = String::with_capacity(70 * 1024);
-        for index in 0..lines {
-            row::write(&mut buffer, &mut random, &Place { project: self.project, hour, index, of: lines });
-            let last = index + 1 == lines;
+        let mut rows = self.rows(hour, part).peekable();
+        while let Some(row) = rows.next() {
+            row::write(&mut buffer, [self.seed, self.project], hour, row);
+            lines += 1;
+            let last = rows.peek().is_none();
             if last && !self.last_newline {
                 buffer.pop();
             }
@@ -239,14 +287,33 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_lines_of_a_believable_length() {
-        let text = String::from_utf8(Dataset::new(1).bytes_of(hour("2025-11-06T09"), 0)).unwrap();
-        assert!(text.ends_with("}\n"));
-        assert_eq!(text.lines().count(), 100);
-        for line in text.lines() {
-            assert!((400..=900).contains(&line.len()), "{} {line}", line.len());
-            assert!(line.contains(r#""server_upload_time":"2025-11-06 09:"#), "{line}");
-        }
+    fn an_hour_cut_anew_has_the_same_rows_in_other_files() {
+        let h = hour("2025-11-06T09");
+        let lines = |data: &Dataset| {
+            let files = (0..data.parts_of(h)).map(|part| String::from_utf8(data.bytes_of(h, part)).unwrap());
+            files.flat_map(|file| file.lines().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        let data = Dataset::new(1).events_per_part(5);
+        let recut = data.clone().recut(h, 3);
+        assert_eq!((recut.parts_of(h), recut.events_of(h, 0), recut.events_of(h, 1)), (3, 4, 3));
+        assert_eq!(recut.events_of(hour("2025-11-06T08"), 0), 5);
+        let (before, mut after) = (lines(&data), lines(&recut));
+        assert_ne!(before, after);
+        after.sort();
+        assert_eq!(
+            {
+                let mut sorted = before.clone();
+                sorted.sort();
+                sorted
+            },
+            after
+        );
+
+        let fewer = lines(&data.clone().remove_rows(h, 6));
+        assert_eq!(fewer, before[6..]);
+        let more = lines(&data.clone().add_rows(h, 2));
+        assert_eq!((&more[..10], more.len()), (&before[..], 12));
+        assert_eq!(lines(&data.remove_rows(h, 10)), [""; 0]);
     }
 
     #[test]

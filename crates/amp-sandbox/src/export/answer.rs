@@ -3,6 +3,7 @@
 use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use chrono::Utc;
 
 use super::archive::ArchiveSource;
 use super::rule::Fault;
@@ -10,6 +11,10 @@ use super::server::State;
 use crate::flip::{Flip, FlipInFlight};
 use crate::http::{After, Exchange, Framing, query_pairs};
 use crate::time::{Hour, Window};
+
+/// The words are Amplitude's; of the JSON around them nothing is recorded.
+const NO_DATA: &str =
+    "{\"error\": {\"http_code\": 404, \"type\": \"not_found\", \"message\": \"Raw data files were not found.\"}}\n";
 
 const CHUNK: usize = 256 * 1024;
 
@@ -41,6 +46,15 @@ pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<A
     after
 }
 
+fn content_type(kind: &str) -> (String, String) {
+    ("Content-Type".to_owned(), kind.to_owned())
+}
+
+/// The header of the server's clock, as RFC 9110 writes it.
+fn date() -> (String, String) {
+    ("Date".to_owned(), Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
 /// The window, if the parameters are one; the API knows this one spelling only.
 fn window(pairs: &[(String, String)]) -> Option<Window> {
     let hour = |name: &str| -> Option<Hour> {
@@ -68,7 +82,7 @@ fn decide(
     let json = |message: &str| format!("{{\"error\": \"{message}\"}}\n");
     let say = |exchange: &mut Exchange<'_>, status: u16, kind: &str, headers: Vec<(String, String)>, body: &str| {
         state.update(index, |request| (request.status, request.bytes_sent) = (status, body.len() as u64));
-        let headers = [vec![("Content-Type".to_owned(), kind.to_owned())], headers].concat();
+        let headers = [vec![content_type(kind), date()], headers].concat();
         exchange.respond(status, &headers, body.as_bytes())
     };
     const JSON: &str = "application/json";
@@ -117,7 +131,7 @@ fn decide(
         return say(exchange, 504, JSON, Vec::new(), &json("the export took too long"));
     }
     let Some(source) = state.archive(window)? else {
-        return say(exchange, 404, JSON, Vec::new(), &json("no data in this window"));
+        return say(exchange, 404, JSON, Vec::new(), NO_DATA);
     };
     exchange.sleep(state.config.first_byte_delay);
     send(state, exchange, index, &source, plan(source.len()?, fault.as_ref()))
@@ -150,7 +164,7 @@ fn send(
         Framing::Chunked if !exchange.head.http11 => Framing::Close,
         framing => framing,
     };
-    let mut headers = vec![("Content-Type".to_owned(), "application/zip".to_owned())];
+    let mut headers = vec![content_type("application/zip"), date()];
     match framing {
         Framing::ContentLength => headers.push(("Content-Length".into(), plan.claimed.to_string())),
         Framing::Chunked => headers.push(("Transfer-Encoding".into(), "chunked".into())),

@@ -40,7 +40,8 @@ fn a_day_is_served_in_every_layout_and_framing() {
     for (layout, framing) in layouts.into_iter().zip([Framing::ContentLength, Framing::Chunked, Framing::Close]) {
         let server = start(|config| (config.layout, config.framing) = (layout, framing));
         let response = get(&server, DAY).unwrap();
-        assert_eq!(response.status, 200);
+        assert_eq!((response.status, response.header("content-type")), (200, Some("application/zip")));
+        assert!(response.header("date").is_some());
         assert_eq!(response.header("content-length").is_some(), framing == Framing::ContentLength);
         let mut zip = ZipArchive::new(Cursor::new(response.body)).unwrap();
         let dataset = Dataset::new(3).events_per_part(20).without_hour("2025-11-06T04".parse().unwrap());
@@ -66,7 +67,9 @@ fn every_refusal_has_its_status() {
     assert_eq!(request(&server.base_url(), "GET", DAY, &[], b"").unwrap().status, 401);
     let wrong = get_as(&server, DAY, "sandbox-api-key:guess").unwrap();
     assert_eq!((wrong.status, wrong.text().contains("Invalid API Key")), (403, true));
-    assert_eq!(status(&window("20251106T04", "20251106T04")), 404);
+    let empty = get(&server, &window("20251106T04", "20251106T04")).unwrap();
+    assert_eq!((empty.status, empty.text().contains("Raw data files were not found.")), (404, true));
+    assert!(empty.header("date").unwrap().ends_with(" GMT"));
     assert_eq!(status(&window("20251106T05", "20251106T05")), 200);
     assert_eq!(status(&window("20251106T05", "20251106T04")), 400);
     assert_eq!(status(&window("2025-11-06T05", "20251106T06")), 400);
