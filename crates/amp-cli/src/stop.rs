@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
 
-/// Tells the parts of a run that it is to stop.
+/// Tells the parts of a run that it is to stop. Its clones are one; a [`Stop::child`] stops with it, but not the other way round.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     token: CancellationToken,
@@ -44,22 +44,27 @@ impl Stop {
             std::process::exit(128 + i32::from(number));
         }
         self.signal.store(number, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
         tracing::warn!("stopping; a second signal stops at once");
         self.request();
     }
 
-    /// Asks the run to stop.
+    /// A stop for a part of the run, which may end by itself while the rest goes on.
+    pub fn child(&self) -> Self {
+        Self { token: self.token.child_token(), flag: Arc::clone(&self.flag), signal: Arc::clone(&self.signal) }
+    }
+
+    /// Asks for a stop.
     pub fn request(&self) {
-        self.flag.store(true, Ordering::Relaxed);
         self.token.cancel();
     }
 
     /// Whether the run is to stop.
     pub fn is_requested(&self) -> bool {
-        self.flag.load(Ordering::Relaxed)
+        self.token.is_cancelled()
     }
 
-    /// The same for threads that cannot wait for a future.
+    /// Whether a signal has come, for threads that cannot wait for a future. What a part of the run asks of itself does not set it.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
     }
@@ -79,5 +84,21 @@ impl Stop {
             0 => 128 + SIGINT,
             number => 128 + number,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_stops_with_its_parent_and_not_the_other_way_round() {
+        let run = Stop::default();
+        let (first, second) = (run.child(), run.child());
+        first.request();
+        assert_eq!((first.is_requested(), second.is_requested(), run.is_requested()), (true, false, false));
+        run.received(SIGTERM);
+        assert!(second.is_requested() && second.flag().load(Ordering::Relaxed));
+        assert_eq!(second.exit_code(), 128 + SIGTERM);
     }
 }

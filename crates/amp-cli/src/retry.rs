@@ -1,0 +1,154 @@
+//! Repeats a request whose failure may pass, until it succeeds, the retries are used up or the run is to stop.
+
+use std::fmt::Display;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use amp_core::retry::{RetryPolicy, Verdict};
+
+use crate::stop::Stop;
+
+/// The failure of a request.
+pub trait Retryable: Display {
+    /// What it asks of us.
+    fn verdict(&self) -> Verdict;
+
+    /// The failure of a request that was given up because the run is to stop.
+    fn stopped() -> Self;
+}
+
+/// The one place where both programs wait and try again.
+#[derive(Debug)]
+pub struct Retrier {
+    policy: RetryPolicy,
+    stop: Stop,
+    retries: AtomicU64,
+}
+
+impl Retrier {
+    /// Retries by `policy` until `stop` is requested.
+    pub fn new(policy: RetryPolicy, stop: Stop) -> Self {
+        Self { policy, stop, retries: AtomicU64::new(0) }
+    }
+
+    /// Does `request` until it succeeds, fails for good, or the retries are used up. It is told how often it was tried before.
+    /// When the run is to stop, the request under way is dropped.
+    ///
+    /// # Errors
+    /// What the last try came to; [`Retryable::stopped`] when the run is to stop.
+    pub async fn run<T, E, F>(&self, request: impl FnMut(u32) -> F) -> Result<T, E>
+    where
+        E: Retryable,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.run_with_grace(Duration::ZERO, request).await
+    }
+
+    /// The same, but a request under way has `grace` to end when the run is to stop: for those that must not be left half done.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_with_grace<T, E, F>(&self, grace: Duration, mut request: impl FnMut(u32) -> F) -> Result<T, E>
+    where
+        E: Retryable,
+        F: Future<Output = Result<T, E>>,
+    {
+        for retry in 0.. {
+            if self.stop.is_requested() {
+                break;
+            }
+            let mut under_way = pin!(request(retry));
+            let answer = match self.stop.unless_requested(&mut under_way).await {
+                Some(answer) => answer,
+                None if grace.is_zero() => break,
+                None => tokio::time::timeout(grace, under_way).await.unwrap_or_else(|_| Err(E::stopped())),
+            };
+            let error = match answer {
+                Err(error) => error,
+                success => return success,
+            };
+            let Some(wait) = self.policy.wait(retry, &error.verdict(), fastrand::f64()) else { return Err(error) };
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            let (seconds, most) = (wait.as_secs_f64(), self.policy.max_retries);
+            tracing::warn!("{error}; retrying in {seconds:.1} s ({} of {most})", retry + 1);
+            if self.stop.unless_requested(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        Err(E::stopped())
+    }
+
+    /// How many requests were tried again.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Failure {
+        Transient,
+        Permanent,
+        Stopped,
+    }
+
+    impl fmt::Display for Failure {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fmt::Debug::fmt(self, f)
+        }
+    }
+
+    impl Retryable for Failure {
+        fn verdict(&self) -> Verdict {
+            if *self == Self::Transient { Verdict::TRANSIENT } else { Verdict::Permanent }
+        }
+
+        fn stopped() -> Self {
+            Self::Stopped
+        }
+    }
+
+    fn retrier(stop: &Stop) -> Retrier {
+        Retrier::new(RetryPolicy { max_retries: 2, base: Duration::ZERO }, stop.clone())
+    }
+
+    #[tokio::test]
+    async fn only_what_may_pass_is_retried_and_only_so_often() {
+        let retrier = retrier(&Stop::default());
+        let fails = retrier.run(async |_| Err::<(), _>(Failure::Transient)).await;
+        assert_eq!((fails, retrier.retries()), (Err(Failure::Transient), 2));
+        let fails = retrier.run(async |_| Err::<(), _>(Failure::Permanent)).await;
+        assert_eq!((fails, retrier.retries()), (Err(Failure::Permanent), 2));
+        let passes = retrier.run(async |retry| if retry < 2 { Err(Failure::Transient) } else { Ok(retry) }).await;
+        assert_eq!((passes, retrier.retries()), (Ok(2), 4));
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_what_has_no_grace() {
+        let stop = Stop::default();
+        let ask_and_go_on = async |_| {
+            stop.request();
+            tokio::task::yield_now().await;
+            Ok::<_, Failure>(())
+        };
+        assert_eq!(retrier(&stop).run(ask_and_go_on).await, Err(Failure::Stopped));
+        let never_asked = retrier(&stop).run(async |_| Err::<(), _>(Failure::Permanent)).await;
+        assert_eq!(never_asked, Err(Failure::Stopped));
+    }
+
+    #[tokio::test]
+    async fn what_has_grace_may_end_after_a_stop() {
+        let stop = Stop::default();
+        let ask_and_go_on = async |_| {
+            stop.request();
+            tokio::task::yield_now().await;
+            Ok::<_, Failure>(())
+        };
+        assert_eq!(retrier(&stop).run_with_grace(Duration::from_secs(60), ask_and_go_on).await, Ok(()));
+    }
+}
