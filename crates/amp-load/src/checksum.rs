@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use amp_core::checksum::{Digest, Digester};
 use amp_core::receipt::{Algorithm, Checksum};
@@ -12,6 +13,15 @@ use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
 const BUFFER: usize = 256 << 10;
+
+/// An open file and what its bytes are.
+#[derive(Debug, Clone)]
+pub struct HashedFile {
+    /// The file.
+    pub file: Arc<File>,
+    /// The digest and checksum of all its bytes.
+    pub content: ContentChecksum,
+}
 
 /// What a run of bytes is known by: always its digest, and its checksum in the algorithm that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

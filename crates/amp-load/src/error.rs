@@ -1,12 +1,11 @@
 //! Why a file was not loaded, and why a run ended before its end.
 
-use amp_cli::Exit;
+use amp_cli::{Exit, Retryable};
 use amp_core::disk::DiskError;
 use amp_core::receipt::Mismatch;
 use amp_core::retry::Verdict;
 
-use crate::body::BodyFault;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{BodyFault, StoreError, StoreErrorKind};
 
 /// Why a file was not loaded. It stays where it is.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! Opens a staged file and says what its bytes are, by the ledger where that can be trusted.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
@@ -10,7 +9,7 @@ use amp_core::ledger::{FileRecord, HourIndex, Ledger, Partition};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
-use crate::checksum::ContentChecksum;
+use crate::checksum::{ContentChecksum, HashedFile};
 use crate::error::LoadError;
 
 /// Files of neighbouring days are loaded at the same time, older days are done with.
@@ -21,10 +20,8 @@ const MAX_CACHED_PARTITIONS: usize = 8;
 pub struct InspectedFile {
     /// The file under its name.
     pub staged: StagedFile,
-    /// Its bytes.
-    pub file: Arc<File>,
-    /// What they are.
-    pub content: ContentChecksum,
+    /// Its bytes and what they are.
+    pub hashed: HashedFile,
     /// What was unpacked under the name, where the operator accepts that it is something else now.
     pub in_place_of: Vec<Digest>,
 }
@@ -54,42 +51,41 @@ impl FileInspector {
         Self { staging, ledger, cache: Mutex::default(), accept_modified }
     }
 
-    /// How long the file of that name looks; nothing when it is gone.
-    #[must_use]
-    pub fn bytes(&self, name: &str) -> u64 {
-        self.staging.root().join(name).metadata().map_or(0, |metadata| metadata.len())
+    /// Opens the file of that name; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not a regular file.
+    pub fn open(&self, name: &str) -> Result<Option<StagedFile>, DiskError> {
+        self.staging.staged(name)
     }
 
-    /// Opens the file of that name; `None` when it is gone. Files above `large` are known by their digest alone, whatever the algorithm:
-    /// their parts get checksums of their own. Blocks on the disk.
+    /// Says what an open file holds. Blocks on the disk.
     ///
     /// # Errors
     /// When it cannot be read, or is not what amp-extract unpacked.
-    pub fn open(
+    pub fn inspect(
         &self,
-        name: &str,
+        staged: StagedFile,
         algorithm: Algorithm,
-        large: u64,
         trust: TrustMode,
-    ) -> Result<Option<InspectedFile>, LoadError> {
-        let Some(staged) = self.staging.staged(name)? else { return Ok(None) };
+    ) -> Result<InspectedFile, LoadError> {
+        let name = staged.name();
         let file = Arc::new(staged.handle()?);
-        let algorithm = if staged.bytes() > large { Algorithm::Crc64nvme } else { algorithm };
-        let known = self.known(name)?;
+        let index = self.index(name)?;
         let is_trusted = |record: &&FileRecord| trust == TrustMode::Identity && staged.is_untouched(record);
-        let untouched = known.digests(name).iter().find(is_trusted);
+        let untouched = index.digests(name).iter().find(is_trusted);
         if let Some(content) = untouched.and_then(|record| ContentChecksum::from_digest(record.digest, algorithm)) {
-            return Ok(Some(InspectedFile { staged, file, content, in_place_of: Vec::new() }));
+            return Ok(InspectedFile { staged, hashed: HashedFile { file, content }, in_place_of: Vec::new() });
         }
         // One byte more than there should be, to notice a file that grows.
         let length = staged.bytes().saturating_add(1);
         let content =
             ContentChecksum::read(&file, 0, length, algorithm).context("read", &self.staging.root().join(name))?;
-        let in_place_of = self.compare(name, &content, &known)?;
+        let in_place_of = self.compare(name, &content, &index)?;
         if content.digest.bytes != staged.bytes() {
             return Err(LoadError::ChangedWhileRead);
         }
-        Ok(Some(InspectedFile { staged, file, content, in_place_of }))
+        Ok(InspectedFile { staged, hashed: HashedFile { file, content }, in_place_of })
     }
 
     /// Whether amp-extract made a file of that name.
@@ -97,42 +93,42 @@ impl FileInspector {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn is_in_ledger(&self, name: &str) -> Result<bool, DiskError> {
-        Ok(!self.known(name)?.digests(name).is_empty())
+        Ok(!self.index(name)?.digests(name).is_empty())
     }
 
     /// The digests in whose place the file is accepted; none where it is what was unpacked, or nothing was.
-    fn compare(&self, name: &str, content: &ContentChecksum, known: &HourIndex) -> Result<Vec<Digest>, LoadError> {
-        let accepts = |known: &HourIndex| known.digests(name).iter().any(|record| record.digest == content.digest);
-        if known.digests(name).is_empty() || accepts(known) {
+    fn compare(&self, name: &str, content: &ContentChecksum, index: &HourIndex) -> Result<Vec<Digest>, LoadError> {
+        let accepts = |index: &HourIndex| index.digests(name).iter().any(|record| record.digest == content.digest);
+        if index.digests(name).is_empty() || accepts(index) {
             return Ok(Vec::new());
         }
         // amp-extract may have published it since the ledger was read.
-        let known = self.read(Partition::of_file(name))?;
-        if known.digests(name).is_empty() || accepts(&known) {
+        let index = self.read(Partition::of_file(name))?;
+        if index.digests(name).is_empty() || accepts(&index) {
             return Ok(Vec::new());
         }
-        let unpacked: Vec<_> = known.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
+        let unpacked: Vec<_> = index.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
         let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), content.digest.crc64nvme);
         if self.accept_modified {
             tracing::info!("{name}: it changed since it was unpacked ({change}); uploaded as it is, as asked");
-            return Ok(known.digests(name).iter().map(|record| record.digest).collect());
+            return Ok(index.digests(name).iter().map(|record| record.digest).collect());
         }
         Err(LoadError::Modified(change))
     }
 
-    fn known(&self, name: &str) -> Result<Arc<HourIndex>, DiskError> {
+    fn index(&self, name: &str) -> Result<Arc<HourIndex>, DiskError> {
         let partition = Partition::of_file(name);
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).map(Arc::clone);
         cached.map_or_else(|| self.read(partition), Ok)
     }
 
     fn read(&self, partition: Partition) -> Result<Arc<HourIndex>, DiskError> {
-        let known = Arc::new(self.ledger.hours(partition)?);
+        let index = Arc::new(self.ledger.hours(partition)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= MAX_CACHED_PARTITIONS {
             cache.clear();
         }
-        cache.insert(partition, Arc::clone(&known));
-        Ok(known)
+        cache.insert(partition, Arc::clone(&index));
+        Ok(index)
     }
 }

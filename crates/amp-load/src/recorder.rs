@@ -33,7 +33,7 @@ pub struct Loaded {
     /// What was unpacked under the name, where the operator accepted something else.
     pub in_place_of: Vec<Digest>,
     /// Whether the bucket had it before.
-    pub skipped: bool,
+    pub already_there: bool,
     /// How long it took.
     pub seconds: f64,
 }
@@ -98,16 +98,16 @@ impl Recorder {
         }
     }
 
-    fn finish(&self, Loaded { staged, planned, receipt, skipped, seconds, .. }: Loaded) {
+    fn finish(&self, Loaded { staged, planned, receipt, already_there, seconds, .. }: Loaded) {
         let PlannedUpload { file, key } = &planned;
-        let (bytes, did) = (receipt.digest().bytes, if skipped { "is there already:" } else { "->" });
+        let (bytes, did) = (receipt.digest().bytes, if already_there { "is there already:" } else { "->" });
         let proof = match receipt.proof() {
             Proof::Checksum => "checksum",
             Proof::Etag => "MD5",
             Proof::Size => "size",
         };
         tracing::info!("{file} {did} s3://{}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)", self.bucket);
-        self.stats.confirmed(bytes, skipped);
+        self.stats.confirmed(bytes, already_there);
         if self.keep_local {
             return;
         }

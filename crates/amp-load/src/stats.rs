@@ -9,9 +9,16 @@ use crate::error::LoadError;
 use crate::plan::PlannedUpload;
 use crate::summary::{Failure, Files, Summary};
 
+/// So many files in a row must at least use up their retries before the rest is not tried any more: a server that is down would hold the
+/// run up for hours.
+const MIN_CONSECUTIVE_FAILURES: usize = 32;
+
 /// The counts of a run.
-#[derive(Debug, Default)]
-pub struct RunStats(Mutex<Counts>);
+#[derive(Debug)]
+pub struct RunStats {
+    counts: Mutex<Counts>,
+    max_consecutive_failures: usize,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -27,15 +34,22 @@ struct Counts {
 }
 
 impl RunStats {
+    /// Nothing so far, of a run that uploads so many files at the same time.
+    #[must_use]
+    pub fn new(concurrency: usize) -> Self {
+        let max_consecutive_failures = (4 * concurrency).max(MIN_CONSECUTIVE_FAILURES);
+        Self { counts: Mutex::default(), max_consecutive_failures }
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// S3 holds a file, before or since.
-    pub fn confirmed(&self, bytes: u64, skipped: bool) {
+    pub fn confirmed(&self, bytes: u64, already_there: bool) {
         self.with(|counts| {
             counts.consecutive_failures = 0;
-            if skipped {
+            if already_there {
                 counts.files.skipped += 1;
             } else {
                 counts.files.uploaded += 1;
@@ -64,10 +78,12 @@ impl RunStats {
         });
     }
 
-    /// `files` more were not tried, because `consecutive_failures` in a row used all their retries up.
-    pub fn skipped_after_outage(&self, files: usize, consecutive_failures: usize) {
-        let error =
-            format!("{files} files were not tried: the server failed {consecutive_failures} in a row; run again later");
+    /// `files` more were not tried, because of an outage.
+    pub fn skipped_after_outage(&self, files: usize) {
+        let error = format!(
+            "{files} files were not tried: the server failed {} in a row; run again later",
+            self.max_consecutive_failures
+        );
         tracing::error!("{error}");
         self.with(|counts| {
             counts.files.failed += files;
@@ -97,9 +113,9 @@ impl RunStats {
         });
     }
 
-    /// How many files in a row used all their retries up.
-    pub fn consecutive_failures(&self) -> usize {
-        self.with(|counts| counts.consecutive_failures)
+    /// Whether so many files in a row used all their retries up that no other is to be tried.
+    pub fn is_outage(&self) -> bool {
+        self.with(|counts| counts.consecutive_failures >= self.max_consecutive_failures)
     }
 
     /// Fills in what came of the run.

@@ -4,75 +4,80 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use amp_cli::Stop;
 use amp_core::checksum::Digest;
 use amp_core::ledger::LoadRecord;
 use amp_core::progress::{NoProgress, Transfer};
 use amp_core::receipt::Receipt;
 use amp_core::retry::Verdict;
 use rustix::fs::{MemfdFlags, memfd_create};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::journal::ManifestRecord;
 use super::pending::{Manifests, PendingManifest};
 use super::prefix::name;
-use crate::checksum::ContentChecksum;
+use crate::checksum::{ContentChecksum, HashedFile};
 use crate::error::LoadError;
-use crate::loader::Loader;
 use crate::plan::PlannedUpload;
+use crate::stats::RunStats;
 use crate::store::NewObject;
 use crate::threads::blocking;
+use crate::upload::Uploader;
 
 impl Manifests {
     /// Puts all manifests that are to be put. To be called when the uploads of the run are over.
-    pub(crate) async fn put_pending(self: &Arc<Self>, loader: &Arc<Loader>) {
+    pub(crate) async fn put_pending(self: &Arc<Self>, uploader: &Arc<Uploader>, stats: &Arc<RunStats>, stop: &Stop) {
         let mut tasks = JoinSet::new();
         let days = self.ledger.days().unwrap_or_else(|error| {
-            loader.stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);
+            stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);
             Vec::new()
         });
         for day in days {
-            if loader.stop.is_requested() {
+            if stop.is_requested() {
                 break;
             }
             let manifests = Arc::clone(self);
             let pending = blocking(move || manifests.pending(day)).await.map_err(|error| error.to_string());
             match pending.and_then(|pending| pending) {
                 Ok(None) => {}
-                Ok(Some(_)) if loader.stats.consecutive_failures() >= loader.max_consecutive_failures() => {
+                Ok(Some(_)) if stats.is_outage() => {
                     let error =
                         format!("manifests from {day} on were not tried: the server keeps failing; run again later");
-                    loader.stats.manifest_failed(None, &error, &Verdict::TRANSIENT);
+                    stats.manifest_failed(None, &error, &Verdict::TRANSIENT);
                     break;
                 }
                 Ok(Some(pending)) => {
-                    let Some(permit) = loader.permit().await else { break };
-                    let (manifests, loader) = (Arc::clone(self), Arc::clone(loader));
-                    tasks.spawn(async move { manifests.put(&loader, pending, permit).await });
+                    let Some(permit) = uploader.request_permit().await else { break };
+                    let (manifests, uploader) = (Arc::clone(self), Arc::clone(uploader));
+                    let (stats, stop) = (Arc::clone(stats), stop.clone());
+                    tasks.spawn(async move {
+                        manifests.put(&uploader, &stats, &stop, pending).await;
+                        drop(permit);
+                    });
                 }
                 Err(error) => {
                     let planned = PlannedUpload { file: name(day), key: self.prefix.key(day) };
-                    loader.stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
+                    stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
                 }
             }
         }
         while let Some(joined) = tasks.join_next().await {
             if let Err(error) = joined {
-                loader.stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
+                stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
             }
         }
     }
 
     /// Puts a manifest and notes it, and only then counts it: a run that is killed before the note puts it again.
-    async fn put(self: Arc<Self>, loader: &Loader, pending: PendingManifest, _permit: OwnedSemaphorePermit) {
+    async fn put(self: Arc<Self>, uploader: &Uploader, stats: &RunStats, stop: &Stop, pending: PendingManifest) {
         let PendingManifest { planned, content, digest, positions } = pending;
-        let receipt = match upload(loader, &planned.key, content, digest).await {
+        let receipt = match upload(uploader, &planned.key, content, digest).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 let Some(verdict) = error.verdict() else { return };
-                loader.stats.manifest_failed(Some(&planned), &manifest_error(&error), &verdict);
+                stats.manifest_failed(Some(&planned), &manifest_error(&error), &verdict);
                 if verdict == Verdict::Refused {
-                    loader.stop.request();
+                    stop.request();
                 }
                 return;
             }
@@ -82,12 +87,12 @@ impl Manifests {
         let noted = blocking(move || self.journal.append(ManifestRecord { load, positions })).await;
         match noted.and_then(|noted| noted.map_err(LoadError::from)) {
             Ok(()) => {
-                tracing::info!("{} -> {} ({} bytes)", planned.file, loader.store.url(&planned.key), digest.bytes);
-                loader.stats.manifest_uploaded();
+                tracing::info!("{} -> {} ({} bytes)", planned.file, uploader.url(&planned.key), digest.bytes);
+                stats.manifest_uploaded();
             }
             Err(error) => {
                 let error = format!("S3 has it, but that cannot be noted, so the next run puts it again: {error}");
-                loader.stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
+                stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
             }
         }
     }
@@ -107,18 +112,18 @@ fn manifest_error(error: &LoadError) -> String {
 }
 
 /// Uploads a manifest like any file. It is in memory: nothing of it can be left behind on the disk.
-async fn upload(loader: &Loader, key: &str, content: Vec<u8>, digest: Digest) -> Result<Receipt, LoadError> {
-    let algorithm = loader.settings.checksum;
-    let in_memory = move || -> io::Result<(File, ContentChecksum)> {
+async fn upload(uploader: &Uploader, key: &str, content: Vec<u8>, digest: Digest) -> Result<Receipt, LoadError> {
+    let algorithm = uploader.options().checksum;
+    let in_memory = move || -> io::Result<HashedFile> {
         let mut file = File::from(memfd_create("manifest", MemfdFlags::CLOEXEC)?);
         file.write_all(&content)?;
-        let sum = ContentChecksum::read(&file, 0, digest.bytes, algorithm)?;
-        Ok((file, sum))
+        let content = ContentChecksum::read(&file, 0, digest.bytes, algorithm)?;
+        Ok(HashedFile { file: Arc::new(file), content })
     };
-    let (file, sum) = blocking(in_memory).await?.map_err(|error| LoadError::Internal(error.to_string()))?;
+    let file = blocking(in_memory).await?.map_err(|error| LoadError::Internal(error.to_string()))?;
     // Whatever --if-exists says of data: a manifest is replaced when its day has changed.
     let object = NewObject { key: key.to_owned(), content_type: "application/json", only_if_new: false };
     // The total on the screen is of files.
     let item: Arc<dyn Transfer> = Arc::new(NoProgress);
-    loader.upload_whole(&Arc::new(file), &sum, &object, &item).await
+    uploader.upload_whole(&file, &object, &item).await
 }

@@ -1,20 +1,20 @@
 //! The bucket as the loader sees it: what it asks for, what it is answered, how that can fail.
 
-mod retrier;
+mod body;
 mod s3;
 
 use std::time::Duration;
 
+use amp_cli::Retryable;
 use amp_core::receipt::{Algorithm, Checksum};
 use amp_core::retry::Verdict;
 use amp_core::secret::Secret;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use crate::body::BodyFault;
 use crate::tags::Tags;
 
-pub use retrier::Retrier;
+pub use body::{BodyFault, UploadBody};
 pub use s3::S3Store;
 
 /// Where the bucket is and who asks.
@@ -161,10 +161,8 @@ pub enum StoreErrorKind {
     Stopped,
 }
 
-impl StoreError {
-    /// What the failure asks of us.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
+impl Retryable for StoreError {
+    fn verdict(&self) -> Verdict {
         match &self.kind {
             StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) => Verdict::TRANSIENT,
             StoreErrorKind::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
@@ -176,5 +174,9 @@ impl StoreError {
             | StoreErrorKind::Rejected(_)
             | StoreErrorKind::Stopped => Verdict::Permanent,
         }
+    }
+
+    fn stopped() -> Self {
+        Self { operation: "request", target: String::new(), kind: StoreErrorKind::Stopped }
     }
 }

@@ -152,7 +152,7 @@ fn each_request_and_its_status_stand_in_the_log() {
     lab.rule("op=PutObject,nth=1:status=503");
     lab.run(&[]);
     let log = lab.logs();
-    for line in ["HeadBucket s3://lake/: done", ": HTTP 503", "trying again", "PutObject s3://lake/"] {
+    for line in ["HeadBucket s3://lake/: done", ": HTTP 503", "retrying in", "PutObject s3://lake/"] {
         assert!(log.contains(line), "{line} in {log}");
     }
 }

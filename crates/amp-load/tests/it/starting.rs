@@ -236,7 +236,7 @@ fn the_log_has_a_line_for_every_file() {
     for name in FILES {
         assert!(logs.contains(&format!("s3://{BUCKET}/{name}")), "{logs}");
     }
-    assert!(logs.contains("500") && logs.contains("trying again"), "{logs}");
+    assert!(logs.contains("500") && logs.contains("retrying in"), "{logs}");
     let name = fs::read_dir(lab.path("logs")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
     assert!(name.starts_with("log_s3_load_") && name.ends_with(".log"), "{name}");
 }

@@ -220,6 +220,7 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 mod tests {
     use super::*;
     use crate::store::StoreError;
+    use amp_cli::Retryable;
     use amp_core::retry::Verdict;
 
     fn verdict(status: u16, code: &str, head: bool) -> Verdict {

@@ -7,8 +7,7 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, ObjectCannedAcl, ServerSideEncryption, StorageClass};
 
 use super::S3Store;
-use crate::body::UploadBody;
-use crate::store::{Encryption, NewObject, StoreError, StoreErrorKind};
+use crate::store::{Encryption, NewObject, StoreError, StoreErrorKind, UploadBody};
 
 impl S3Store {
     /// Writes an object in one request.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use amp_core::secret::Secret;
 
 use super::classify::{self, ErrorResponse};
-use crate::body::BodyMonitor;
+use crate::store::body::BodyMonitor;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A request under way.

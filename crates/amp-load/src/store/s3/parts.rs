@@ -6,9 +6,8 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use chrono::DateTime;
 
 use super::S3Store;
-use crate::body::UploadBody;
 use crate::store::{
-    AssembledObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, covers_whole_objects,
+    AssembledObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, UploadBody, covers_whole_objects,
 };
 
 impl S3Store {

@@ -4,17 +4,18 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use amp_cli::Retrier;
 use amp_core::receipt::{Expected, Proof, Receipt, Stored};
 use tokio::sync::OnceCell;
 
 use crate::checksum::md5_hex;
 use crate::error::LoadError;
-use crate::store::{Retrier, S3Store, StoreError, StoreErrorKind};
+use crate::store::{S3Store, StoreError, StoreErrorKind};
 use crate::threads::blocking;
 
 /// What is known of a server's word.
 #[derive(Debug)]
-pub struct Confirmer {
+pub(super) struct Confirmer {
     /// Amazon's own answers need no second look.
     amazon: bool,
     /// Whether a checksum in the server's answers is only what we sent it.
@@ -24,19 +25,19 @@ pub struct Confirmer {
 
 /// An upload that is to be confirmed.
 #[derive(Debug)]
-pub struct PendingUpload<'a> {
+pub(super) struct PendingUpload<'a> {
     /// Its key.
-    pub key: &'a str,
+    pub(super) key: &'a str,
     /// Its file.
-    pub file: &'a Arc<File>,
+    pub(super) file: &'a Arc<File>,
     /// What the object must be.
-    pub expected: Expected,
+    pub(super) expected: Expected,
 }
 
 impl Confirmer {
     /// For a server that is Amazon's, or not.
     #[must_use]
-    pub fn new(amazon: bool) -> Self {
+    pub(super) fn new(amazon: bool) -> Self {
         Self { amazon, echoes: OnceCell::new(), size_warned: AtomicBool::new(false) }
     }
 
@@ -44,7 +45,7 @@ impl Confirmer {
     ///
     /// # Errors
     /// When what the server holds is something else, or nothing tells.
-    pub async fn confirm(
+    pub(super) async fn confirm(
         &self,
         store: &S3Store,
         retrier: &Retrier,
@@ -76,7 +77,11 @@ impl Confirmer {
     ///
     /// # Errors
     /// When it is something else.
-    pub async fn confirm_held(&self, mut pending: PendingUpload<'_>, held: Stored) -> Result<Receipt, LoadError> {
+    pub(super) async fn confirm_held(
+        &self,
+        mut pending: PendingUpload<'_>,
+        held: Stored,
+    ) -> Result<Receipt, LoadError> {
         if held.checksum.is_none() && held.etag.is_some() {
             let (file, bytes) = (Arc::clone(pending.file), pending.expected.digest.bytes);
             pending.expected.etag =

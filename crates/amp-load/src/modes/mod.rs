@@ -1,0 +1,88 @@
+//! What a call asks for: to load, to say what would be loaded, or to verify what was. What the three share is here.
+
+mod dry_run;
+mod load;
+mod verify;
+
+use std::sync::Arc;
+
+use amp_cli::{Exit, Retrier, Session, Stop};
+use amp_core::stage::{Scan, Staging};
+
+pub(crate) use dry_run::dry_run;
+pub(crate) use load::load;
+pub(crate) use verify::verify;
+
+use crate::error::RunError;
+use crate::manifest::{Destination, KeyTaken, Manifests};
+use crate::plan::{Plan, PlannedUpload};
+use crate::settings::Settings;
+use crate::store::S3Store;
+
+/// A run of any mode.
+pub(crate) struct Run<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) session: &'a Session,
+    /// Requested by a signal, or by the run itself when AWS refuses us.
+    pub(crate) stop: Stop,
+    pub(crate) retrier: Arc<Retrier>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(settings: &'a Settings, session: &'a Session) -> Self {
+        let stop = session.stop.child();
+        let retrier = Arc::new(Retrier::new(session.common.retry, stop.clone()));
+        Self { settings, session, stop, retrier }
+    }
+
+    /// The directory of files, which need not be there.
+    fn staging(&self) -> Staging {
+        Staging::existing(&self.session.common.extracted_dir)
+    }
+
+    fn scan(&self) -> Result<Scan, RunError> {
+        let scan = self.staging().scan().map_err(RunError::unusable)?;
+        scan.ignored.iter().for_each(|(name, why)| tracing::warn!("{name} is left alone: {why}"));
+        Ok(scan)
+    }
+
+    /// Gives every file its key, which must not be that of another or of a manifest.
+    fn plan(&self, scan: Scan) -> Result<Plan, RunError> {
+        let plan = Plan::make(scan, &self.settings.keys).map_err(RunError::unusable)?;
+        let prefix = self.settings.manifest_prefix.as_ref();
+        let taken = prefix.and_then(|prefix| plan.find_key(|key| prefix.is_manifest_key(key)));
+        match taken.cloned() {
+            None => Ok(plan),
+            Some(PlannedUpload { file, key }) => {
+                Err(RunError::unusable(format!("nothing was uploaded: {}", KeyTaken { key, file })))
+            }
+        }
+    }
+
+    /// The manifests, if the run is to put any.
+    async fn manifests(&self, staging: &Staging) -> Result<Option<Manifests>, RunError> {
+        let Settings { bucket, keys, .. } = self.settings;
+        let Some(prefix) = self.settings.manifest_prefix.clone() else { return Ok(None) };
+        let endpoint = S3Store::custom_endpoint_of(bucket).await?;
+        let to = Destination { bucket: bucket.name.clone(), endpoint, keys: keys.clone() };
+        Manifests::open(staging, prefix, to).map(Some).map_err(RunError::unusable)
+    }
+
+    fn log_warnings(&self) {
+        let Settings { keys, manifest_prefix, .. } = self.settings;
+        let of_manifests = manifest_prefix.as_ref().and_then(|prefix| prefix.warning(keys));
+        keys.warnings().iter().chain(&of_manifests).for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    /// Connects and makes sure that the bucket is there.
+    async fn connect(&self) -> Result<S3Store, RunError> {
+        let Settings { bucket, object_options, keys, .. } = self.settings;
+        let connecting = S3Store::connect(bucket, object_options.clone(), self.session.common.read_timeout);
+        let Some(store) = self.stop.unless_requested(connecting).await else {
+            return Err(RunError { exit: Exit::Interrupted, error: "stopped before anything was done".into() });
+        };
+        let store = store?;
+        self.retrier.run(|_| store.check(keys.prefix())).await?;
+        Ok(store)
+    }
+}

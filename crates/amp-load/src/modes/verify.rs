@@ -1,0 +1,188 @@
+//! Compares what earlier loads recorded with what the bucket holds.
+
+use std::sync::Arc;
+
+use amp_cli::{Exit, Outcome, Retrier, Retryable};
+use amp_core::ledger::{Ledger, LoadRecord};
+use amp_core::receipt::{Expected, Mismatch, Proof, Receipt, Stored};
+use amp_core::retry::Verdict;
+use chrono::TimeDelta;
+use tokio::task::JoinSet;
+
+use super::Run;
+use crate::error::RunError;
+use crate::manifest::ManifestJournal;
+use crate::plan::PlannedUpload;
+use crate::store::{S3Store, StoreError, StoreErrorKind};
+use crate::summary::{Failure, Summary, Verified};
+
+/// An object that was loaded.
+#[derive(Debug)]
+struct LoadedObject {
+    /// Its record.
+    load: LoadRecord,
+    is_manifest: bool,
+}
+
+impl LoadedObject {
+    /// How it is put back.
+    fn remedy(&self) -> &'static str {
+        if self.is_manifest {
+            "remove the lines of that key from .amp/manifests.jsonl, then `amp-load --manifest-prefix` puts it back"
+        } else {
+            "`amp-extract --force --date` with the day in its name, then `amp-load`, puts it back"
+        }
+    }
+}
+
+/// What became of one object.
+enum Finding {
+    Same(Proof),
+    Missing,
+    Different(Mismatch),
+    Unknown(StoreError),
+}
+
+/// Compares the objects that the runs of the last `days` days loaded with the bucket and fills in `summary`.
+///
+/// # Errors
+/// When the records cannot be read, or AWS refuses.
+pub(crate) async fn verify(run: &Run<'_>, days: u32, summary: &mut Summary) -> Result<(), RunError> {
+    let objects = loaded_objects(run, days)?;
+    if run.session.common.dry_run {
+        let planned = objects.into_iter().map(|object| PlannedUpload { file: object.load.file, key: object.load.key });
+        (summary.dry_run, summary.verified, summary.planned) =
+            (true, Some(Verified::default()), Some(planned.collect()));
+        return Ok(());
+    }
+    let store = Arc::new(run.connect().await?);
+    let mut findings = Findings::default();
+    let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
+    let mut objects = objects.into_iter();
+    loop {
+        while tasks.len() < run.settings.concurrency
+            && !run.stop.is_requested()
+            && let Some(object) = objects.next()
+        {
+            let (store, retrier) = (Arc::clone(&store), Arc::clone(&run.retrier));
+            tasks.spawn(async move {
+                let finding = compare_object(&store, &retrier, &object.load).await;
+                (object, finding)
+            });
+        }
+        let Some(joined) = tasks.join_next().await else { break };
+        let (object, finding) = joined.map_err(|error| RunError::unusable(format!("internal error: {error}")))?;
+        match finding {
+            Finding::Unknown(_) if run.stop.is_requested() => {}
+            Finding::Unknown(error) if error.verdict() == Verdict::Refused => {
+                summary.failures = findings.failures;
+                return Err(error.into());
+            }
+            finding => findings.add(&store.url(&object.load.key), object, finding),
+        }
+    }
+    findings.conclude(summary, run.stop.is_requested());
+    Ok(())
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Findings {
+    verified: Verified,
+    failures: Vec<Failure>,
+    /// Objects of which the server told no checksum.
+    by_size: usize,
+    /// Objects that we may not look at.
+    denied: usize,
+    /// Whether an object could not be compared for a reason that will not pass.
+    permanent: bool,
+}
+
+impl Findings {
+    fn add(&mut self, url: &str, object: LoadedObject, finding: Finding) {
+        let error = match finding {
+            Finding::Same(proof) => {
+                self.verified.checked += 1;
+                self.by_size += usize::from(proof == Proof::Size);
+                tracing::info!("{url} is as it was loaded");
+                return;
+            }
+            Finding::Missing => {
+                self.verified.checked += 1;
+                self.verified.missing.push(object.load.key.clone());
+                format!("{url} is missing; {}", object.remedy())
+            }
+            Finding::Different(mismatch) => {
+                self.verified.checked += 1;
+                self.verified.different.push(object.load.key.clone());
+                format!("{url} is not what was loaded: {mismatch}")
+            }
+            Finding::Unknown(error) => {
+                self.permanent |= !matches!(error.verdict(), Verdict::Transient { .. });
+                let is_denied = matches!(error.kind, StoreErrorKind::Denied(_));
+                self.denied += usize::from(is_denied);
+                let advice = if is_denied {
+                    "; allow s3:GetObject, and s3:ListBucket, without which a missing object looks forbidden"
+                } else {
+                    ""
+                };
+                format!("{url} could not be compared: {error}{advice}")
+            }
+        };
+        tracing::error!("{error}");
+        self.failures.push(Failure { file: Some(object.load.file), key: Some(object.load.key), error });
+    }
+
+    fn conclude(mut self, summary: &mut Summary, interrupted: bool) {
+        if self.by_size > 0 {
+            let objects = self.by_size;
+            tracing::warn!("the server told no checksum of {objects} objects: they were compared by size alone");
+        }
+        self.verified.missing.sort_unstable();
+        self.verified.different.sort_unstable();
+        let fine = self.failures.is_empty();
+        let Verified { checked, missing, different } = &self.verified;
+        let found = missing.len() + different.len();
+        (summary.outcome, summary.exit) = match *checked {
+            _ if interrupted => (Outcome::Interrupted, Exit::Interrupted),
+            0 if fine => (Outcome::Empty, Exit::Done),
+            _ if fine => (Outcome::Complete, Exit::Done),
+            0 if self.denied == self.failures.len() => (Outcome::Failed, Exit::Refused),
+            0 if !self.permanent => (Outcome::Failed, Exit::Temporary),
+            checked if checked == found => (Outcome::Failed, Exit::Incomplete),
+            _ => (Outcome::Partial, Exit::Incomplete),
+        };
+        summary.failures = self.failures;
+        summary.verified = Some(self.verified);
+    }
+}
+
+/// The objects to compare: what this bucket was loaded with in the last `days` days, manifests behind the files.
+fn loaded_objects(run: &Run<'_>, days: u32) -> Result<Vec<LoadedObject>, RunError> {
+    let staging = run.staging();
+    let since = run.session.started.checked_sub_signed(TimeDelta::days(i64::from(days)));
+    let bucket = &run.settings.bucket.name;
+    // Whatever the endpoint was called then: one server may have several names.
+    let wanted = |record: &LoadRecord| record.bucket == *bucket && since.is_none_or(|since| record.time >= since);
+    let manifests = ManifestJournal::open(&staging).map_err(RunError::unusable)?.records();
+    let ledger = Ledger::at(&staging.state_dir());
+    let (files, damaged) = ledger.latest_loads(wanted).map_err(RunError::unusable)?;
+    let manifests = manifests.filter(wanted).map(|load| LoadedObject { load, is_manifest: true });
+    let objects = files.into_iter().map(|load| LoadedObject { load, is_manifest: false }).chain(manifests).collect();
+    if damaged > 0 {
+        tracing::warn!("{damaged} damaged lines of the load records were passed over: their objects are not compared");
+    }
+    Ok(objects)
+}
+
+async fn compare_object(store: &S3Store, retrier: &Retrier, record: &LoadRecord) -> Finding {
+    let expected = Expected { digest: record.digest, checksum: record.checksum.clone(), etag: None };
+    match retrier.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
+        Ok(None) => Finding::Missing,
+        Ok(Some(held)) => match Receipt::compare(&expected, &Stored { etag: None, ..held }) {
+            Ok(receipt) => Finding::Same(receipt.proof()),
+            Err(mismatch) => Finding::Different(mismatch),
+        },
+        Err(error) => Finding::Unknown(error),
+    }
+}

@@ -1,0 +1,188 @@
+//! From an open file to a receipt: uploads it in one request or in parts, and has S3 confirm what it stored.
+
+mod confirm;
+mod journal;
+mod multipart;
+mod whole;
+
+use std::sync::Arc;
+
+use amp_cli::{Retrier, Stop};
+use amp_core::progress::Transfer;
+use amp_core::receipt::{Algorithm, Checksum, Expected, Proof, Receipt, Stored};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::checksum::HashedFile;
+use crate::error::LoadError;
+use crate::store::{NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
+use confirm::{Confirmer, PendingUpload};
+pub use journal::UploadJournal;
+
+/// All bodies together read ahead no more bytes than this, twice.
+const READ_AHEAD: usize = 8 << 20;
+/// Large files under way at the same time; more would only lie open.
+const MAX_LARGE_FILES: usize = 2;
+
+/// How files are uploaded.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadOptions {
+    /// The checksum that is sent and compared.
+    pub checksum: Algorithm,
+    /// Files of more bytes go in parts.
+    pub multipart_threshold: u64,
+    /// How many requests with a body are under way at the same time.
+    pub concurrency: usize,
+}
+
+/// Uploads files to one bucket. It does not return a receipt before S3 has confirmed the bytes.
+pub struct Uploader {
+    store: S3Store,
+    retrier: Arc<Retrier>,
+    confirmer: Confirmer,
+    journal: UploadJournal,
+    options: UploadOptions,
+    stop: Stop,
+    requests: Arc<Semaphore>,
+    large_files: Arc<Semaphore>,
+}
+
+impl Uploader {
+    /// An uploader that begins nothing more once `stop` is requested.
+    #[must_use]
+    pub fn new(
+        store: S3Store,
+        retrier: Arc<Retrier>,
+        journal: UploadJournal,
+        options: UploadOptions,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            confirmer: Confirmer::new(store.custom_endpoint().is_none()),
+            requests: Arc::new(Semaphore::new(options.concurrency)),
+            large_files: Arc::new(Semaphore::new(MAX_LARGE_FILES)),
+            store,
+            retrier,
+            journal,
+            options,
+            stop,
+        }
+    }
+
+    /// How files are uploaded.
+    pub fn options(&self) -> &UploadOptions {
+        &self.options
+    }
+
+    /// What a key is called in messages.
+    pub fn url(&self, key: &str) -> String {
+        self.store.url(key)
+    }
+
+    /// The journal of uploads in parts.
+    pub fn journal(&self) -> &UploadJournal {
+        &self.journal
+    }
+
+    /// Whether a file of that many bytes goes in parts.
+    pub fn is_large(&self, bytes: u64) -> bool {
+        bytes > self.options.multipart_threshold
+    }
+
+    /// The checksum that a file of that many bytes needs as a whole. A large one is known by its digest alone: its parts get checksums of
+    /// their own.
+    pub fn whole_file_algorithm(&self, bytes: u64) -> Algorithm {
+        if self.is_large(bytes) { Algorithm::Crc64nvme } else { self.options.checksum }
+    }
+
+    /// Leave to upload a file of that many bytes; `None` when no more is to be done. A large file takes one of few places, and its parts
+    /// take a request's leave each; a small one takes a request's.
+    pub async fn permit_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        if self.is_large(bytes) { self.permit_of(&self.large_files).await } else { self.request_permit().await }
+    }
+
+    /// Leave for one request with a body; `None` when no more is to be done.
+    pub async fn request_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.permit_of(&self.requests).await
+    }
+
+    async fn permit_of(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let permit = self.stop.unless_requested(Arc::clone(permits).acquire_owned()).await;
+        permit.and_then(Result::ok)
+    }
+
+    /// Uploads `file`, for whose size the caller has a permit, and has it confirmed.
+    ///
+    /// # Errors
+    /// When S3 does not confirm that it holds the bytes.
+    pub async fn upload(
+        self: &Arc<Self>,
+        file: &HashedFile,
+        object: &NewObject,
+        transfer: &Arc<dyn Transfer>,
+    ) -> Result<Receipt, LoadError> {
+        if self.is_large(file.content.digest.bytes) {
+            self.upload_in_parts(file, object, transfer).await
+        } else {
+            self.upload_whole(file, object, transfer).await
+        }
+    }
+
+    /// What S3 holds under a key; `None` also where we may not look, so that the upload decides.
+    ///
+    /// # Errors
+    /// When S3 does not tell.
+    pub async fn find(&self, key: &str) -> Result<Option<Stored>, LoadError> {
+        match self.retrier.run(|_| self.store.head(key, self.options.checksum)).await {
+            Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
+    /// The receipt for the object that S3 `held` before, if more than its size says that it is the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn confirm_existing(
+        &self,
+        key: &str,
+        file: &HashedFile,
+        held: Stored,
+    ) -> Result<Option<Receipt>, LoadError> {
+        if held.bytes != Some(file.content.digest.bytes) {
+            return Ok(None);
+        }
+        let checksum = self.final_checksum(file).await?;
+        match self.confirmer.confirm_held(pending(key, file, checksum), held).await {
+            Ok(receipt) if receipt.proof() == Proof::Size => Ok(None),
+            Ok(receipt) => Ok(Some(receipt)),
+            Err(LoadError::Unconfirmed(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has an upload confirmed; when only the answer was lost and the object is another's, that is said.
+    async fn confirm(
+        &self,
+        object: &NewObject,
+        file: &HashedFile,
+        checksum: Checksum,
+        reply: Option<Stored>,
+    ) -> Result<Receipt, LoadError> {
+        let answered = reply.is_some();
+        let pending = pending(&object.key, file, checksum);
+        match self.confirmer.confirm(&self.store, &self.retrier, pending, reply).await {
+            Err(LoadError::Unconfirmed(_)) if !answered && object.only_if_new => Err(LoadError::Exists),
+            receipt => receipt,
+        }
+    }
+
+    /// The bytes of `file` from `offset` on that hold what `file` does as a whole, until the body is given another digest.
+    fn body(&self, file: &HashedFile, offset: u64, to_end: bool, transfer: &Arc<dyn Transfer>) -> UploadBody {
+        let buffer = (READ_AHEAD / self.options.concurrency).clamp(64 << 10, 256 << 10);
+        UploadBody::new(Arc::clone(&file.file), offset, file.content.digest, to_end, buffer, Arc::clone(transfer))
+    }
+}
+
+fn pending<'a>(key: &'a str, file: &'a HashedFile, checksum: Checksum) -> PendingUpload<'a> {
+    PendingUpload { key, file: &file.file, expected: Expected { digest: file.content.digest, checksum, etag: None } }
+}

@@ -1,0 +1,39 @@
+//! Small files: one request each.
+
+use std::sync::Arc;
+
+use amp_core::progress::Transfer;
+use amp_core::receipt::Receipt;
+
+use super::Uploader;
+use crate::checksum::HashedFile;
+use crate::error::LoadError;
+use crate::store::{NewObject, StoreError, StoreErrorKind};
+
+impl Uploader {
+    /// Uploads a file in one request, whatever its size, and has it confirmed.
+    ///
+    /// # Errors
+    /// When S3 does not confirm that it holds the bytes.
+    pub async fn upload_whole(
+        &self,
+        file: &HashedFile,
+        object: &NewObject,
+        transfer: &Arc<dyn Transfer>,
+    ) -> Result<Receipt, LoadError> {
+        let checksum = file.content.to_checksum();
+        let body = self.body(file, 0, true, transfer);
+        let mut tried_before = false;
+        let reply = self.retrier.run(|retry| {
+            tried_before = retry > 0;
+            self.store.put(object, &checksum, &body)
+        });
+        let reply = match reply.await {
+            Ok(reply) => Some(reply),
+            // It may be ours: an answer that was lost does not undo the upload.
+            Err(StoreError { kind: StoreErrorKind::Exists, .. }) if tried_before => None,
+            Err(error) => return Err(error.into()),
+        };
+        self.confirm(object, file, checksum, reply).await
+    }
+}
