@@ -37,6 +37,7 @@ fn settings() -> Settings {
         truncated: false,
         repair_days: 0,
         force: false,
+        any_404_is_empty: false,
         base_url: "http://127.0.0.1".parse().unwrap(),
         api_key: Secret::new("key".into()),
         secret_key: Secret::new("secret".into()),

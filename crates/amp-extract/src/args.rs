@@ -55,6 +55,9 @@ pub struct Args {
     /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
     #[arg(long, value_name = "URL", help_heading = "Network", hide_short_help = true)]
     pub base_url: Option<String>,
+    /// Take any 404 for "no data", not only one in Amplitude's own words
+    #[arg(long, help_heading = "Network", hide_short_help = true)]
+    pub any_404_is_empty: bool,
 
     /// Directory of downloads [env: AMP_DOWNLOAD_DIR] [default: downloaded_data]
     #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = clap::ValueHint::DirPath, hide_short_help = true)]

@@ -11,11 +11,11 @@ use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
 
+use crate::answer::{Answer, ExportError};
+use crate::body::ArchiveBody;
 use crate::downloads::{DownloadedArchive, Downloads, InFlight};
-use crate::export::{Answer, ExportClient, ExportError, transport};
+use crate::export::ExportClient;
 use crate::settings::Settings;
 use crate::summary::{Summary, locked};
 
@@ -39,8 +39,8 @@ pub(crate) enum Fetched {
 pub(crate) enum FetchError {
     #[error(transparent)]
     Export(#[from] ExportError),
-    #[error("{window}: {error}{hint}")]
-    Archive { window: HourWindow, error: ArchiveError, hint: &'static str },
+    #[error("{0}: {1}")]
+    Archive(HourWindow, ArchiveError),
     #[error("{0}: {1}")]
     Disk(HourWindow, DiskError),
     #[error("{0}: an internal error while unpacking; the log has more, please report it")]
@@ -55,7 +55,7 @@ impl FetchError {
         match error {
             ArchiveError::Cancelled => Self::Stopped,
             ArchiveError::Disk(error) => Self::Disk(window, error),
-            error => Self::Archive { window, error, hint: "" },
+            error => Self::Archive(window, error),
         }
     }
 
@@ -63,7 +63,7 @@ impl FetchError {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Export(error) => error.verdict(),
-            Self::Archive { error, .. } if error.is_damage() => Verdict::TRANSIENT,
+            Self::Archive(_, error) if error.is_damage() => Verdict::TRANSIENT,
             _ => Verdict::Permanent,
         }
     }
@@ -103,8 +103,8 @@ impl Fetcher<'_> {
         let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
         match answer? {
-            Answer::Body(response) => {
-                let (archive, streaming) = self.download(window, requested_at, response, summary).await?;
+            Answer::Archive(body) => {
+                let (archive, streaming) = self.download(window, requested_at, body, summary).await?;
                 Ok(Fetched::Archive(archive, Some(streaming)))
             }
             Answer::NoData(message) => Ok(Fetched::NoData { requested_at, message }),
@@ -116,19 +116,18 @@ impl Fetcher<'_> {
         &self,
         window: HourWindow,
         requested_at: DateTime<Utc>,
-        mut response: Response,
+        mut body: ArchiveBody,
         summary: &Mutex<&mut Summary>,
     ) -> Result<(DownloadedArchive, StreamingUnpacker), FetchError> {
         let disk = |error| FetchError::Disk(window, error);
-        let (began, is_text) = (Instant::now(), says_text(&response));
-        let transfer =
-            self.session.progress.begin(&format!("downloading {}", in_short(window)), response.content_length());
+        let began = Instant::now();
+        let transfer = self.session.progress.begin(&format!("downloading {}", in_short(window)), body.length());
         let mut flight = self.downloads.begin(window, &self.source).map_err(disk)?;
         let streaming = self.begin_streaming(&flight).map_err(disk)?;
         let mut bytes = 0;
         loop {
-            let chunk = self.session.stop.unless_requested(response.chunk()).await.ok_or(FetchError::Stopped)?;
-            let Some(chunk) = chunk.map_err(|error| transport(window, error))? else { break };
+            let chunk = self.session.stop.unless_requested(body.chunk()).await.ok_or(FetchError::Stopped)?;
+            let Some(chunk) = chunk? else { break };
             flight.write(&chunk).map_err(disk)?;
             streaming.arrived(chunk.len() as u64);
             bytes += chunk.len() as u64;
@@ -140,14 +139,8 @@ impl Fetcher<'_> {
         tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
         let (file, path) = (flight.handle().map_err(disk)?, flight.whole().to_owned());
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
-        let export = checked.map_err(|_| FetchError::Internal(window))?.map_err(|error| {
-            let hint = if is_text {
-                "; the answer says it is text, so something other than the Export API may have sent it: check --base-url and proxies"
-            } else {
-                ""
-            };
-            FetchError::Archive { window, error, hint }
-        })?;
+        let export = checked.map_err(|_| FetchError::Internal(window))?;
+        let export = export.map_err(|error| FetchError::of_archive(window, error))?;
         Ok((flight.finish(export, requested_at).map_err(disk)?, streaming))
     }
 
@@ -163,12 +156,6 @@ impl Fetcher<'_> {
 /// Says that an archive which an earlier run left is of no use.
 pub(crate) fn log_left(error: &FetchError) {
     tracing::warn!("{error}; the archive was left by an earlier run, downloading it anew");
-}
-
-/// Whether an answer calls itself text rather than an archive, as error pages do.
-fn says_text(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.starts_with("text/") || kind.starts_with("application/json")
 }
 
 /// The window as it fits beside a progress bar; it lies within a day.

@@ -2,7 +2,9 @@
 //!
 //! [`run`] is the door: it plans which hours to ask for ([`plan`]), fetches and unpacks them ([`pipeline`]) and says what came of it ([`Summary`]).
 
+mod answer;
 mod args;
+mod body;
 pub mod downloads;
 pub mod export;
 mod fetch;

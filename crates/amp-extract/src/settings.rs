@@ -42,6 +42,8 @@ pub struct Settings {
     pub force: bool,
     /// The Export API's base URL.
     pub base_url: Url,
+    /// Whether any 404 means that there is no data.
+    pub any_404_is_empty: bool,
     /// The Amplitude API key.
     pub api_key: Secret,
     /// The Amplitude secret key.
@@ -97,7 +99,7 @@ impl Settings {
             "us" => Ok("https://amplitude.com"),
             _ => Err(format!("`{text}` is neither eu nor us")),
         });
-        let base_url = resolver.optional(&BASE_URL, args.base_url.as_deref(), |text| parse_endpoint(text, false));
+        let base_url = resolver.optional(&BASE_URL, args.base_url.as_deref(), parse_base_url);
         let base_url =
             base_url.or_else(|| parse_endpoint(region.unwrap_or("https://analytics.eu.amplitude.com"), false).ok());
         let format = resolver.optional(&FORMAT, args.format.as_deref(), |text| match text {
@@ -132,6 +134,7 @@ impl Settings {
                 repair_days: if is_default || args.status { repair_days.unwrap_or(7) } else { 0 },
                 force: args.force,
                 base_url: base_url?,
+                any_404_is_empty: args.any_404_is_empty,
                 api_key: api_key?,
                 secret_key: secret_key?,
                 lacks_key,
@@ -145,6 +148,15 @@ impl Settings {
             },
         })
     }
+}
+
+/// Reads the URL before the API's own path, which is the program's to add.
+fn parse_base_url(text: &str) -> Result<Url, String> {
+    let url = parse_endpoint(text, false)?;
+    let Some(before) = url.path().trim_end_matches('/').strip_suffix("/api/2/export") else { return Ok(url) };
+    let mut shorter = url.clone();
+    shorter.set_path(before);
+    Err(format!("`{url}` already has the path of the Export API; write {}", shorter.as_str().trim_end_matches('/')))
 }
 
 /// One more than there are cores: one waits for the disk while the others work.

@@ -21,11 +21,12 @@ enum Then {
     Believed,
 }
 
-const EXPORT: [(&str, Then); 29] = [
+const EXPORT: [(&str, Then); 30] = [
     ("status=400", Then::Recovers),
     ("status=401", Then::Ends),
     ("status=403", Then::Ends),
-    ("status=404", Then::Believed),
+    ("status=404", Then::Ends),
+    ("status=404,body=Raw data files were not found", Then::Believed),
     ("status=408", Then::Ends),
     ("status=418", Then::Ends),
     ("status=429", Then::Recovers),

@@ -36,7 +36,11 @@ fn an_hour_that_settles_between_a_request_and_its_404_is_unsettled() {
     let asked = connection.read(&mut [0; 4096]).unwrap();
     assert_ne!(asked, 0);
     lab.write("clock", "2025-11-06 07:00:10");
-    connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    connection
+        .write_all(
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 29\r\nconnection: close\r\n\r\nRaw data files were not found",
+        )
+        .unwrap();
     let ran = running.wait();
     assert_eq!(hours(&ran.exits(0)), [1, 0, 1, 0, 0, 1]);
     ran.says(&[HOUR, "not yet settled"]);

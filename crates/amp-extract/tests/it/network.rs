@@ -59,7 +59,7 @@ fn a_refused_connection_is_retried_and_told() {
     let ran = lab.command(&ALONE).args(&["--max-retries", "1"]).env("AMP_BASE_URL", closed_port()).run();
     let document = ran.exits(75);
     assert_eq!((&document["requests"], &document["retries"]), (&2.into(), &1.into()));
-    ran.says(&["error: ", HOUR, "refused"]);
+    ran.says(&["error: ", HOUR, "refused", "127.0.0.1"]);
     lab.assert_clean();
 }
 
@@ -68,7 +68,7 @@ fn an_answer_that_is_a_page_says_that_something_else_may_have_sent_it() {
     let lab = Lab::faulty(&[":html"]);
     let ran = lab.run(&[&ALONE[..], &["--max-retries", "0"]].concat());
     ran.exits(75);
-    ran.says(&["not a whole zip", "says it is text", "--base-url"]);
+    ran.says(&["text instead of a zip", "<!DOCTYPE html>", "--base-url"]);
 }
 
 #[test]
@@ -133,6 +133,56 @@ fn a_redirect_within_the_host_is_followed_and_one_to_plain_http_elsewhere_is_not
     let ran = lab.run(&ALONE);
     assert_eq!(ran.exits(1)["requests"], 1);
     ran.says(&["redirect"]);
+}
+
+#[test]
+fn a_redirect_to_what_is_no_http_fails_at_once() {
+    for elsewhere in ["ftp://127.0.0.1/x", "file:///etc/passwd", "gopher://localhost/"] {
+        let lab = Lab::faulty(&[&format!(":redirect={elsewhere}")]);
+        let ran = lab.run(&ALONE);
+        assert_eq!(ran.exits(1)["requests"], 1, "{elsewhere}");
+    }
+}
+
+#[test]
+fn an_archive_that_trickles_ends_in_a_timeout() {
+    let lab = Lab::with(|config| config.bandwidth = Some(40));
+    let ran = lab.run(&[&ALONE[..], &["--read-timeout", "2s", "--max-retries", "1"]].concat());
+    assert_eq!(ran.exits(75)["requests"], 2);
+    ran.says(&["fewer than 64 KiB", "--read-timeout", "127.0.0.1"]);
+    lab.assert_clean();
+}
+
+#[test]
+fn an_archive_that_is_slow_but_steady_is_taken() {
+    let lab = Lab::with(|config| {
+        config.dataset = config.dataset.clone().events_per_part(600);
+        config.bandwidth = Some(300 << 10);
+        config.layout.gzip_level = 0;
+    });
+    lab.run(&[&ALONE[..], &["--read-timeout", "1s", "--max-retries", "0"]].concat()).exits(0);
+    lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn an_error_whose_text_trickles_is_cut_off_after_seconds() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            assert_ne!(connection.read(&mut [0; 4096]).unwrap(), 0);
+            connection.write_all(b"HTTP/1.1 418 No\r\ncontent-length: 100000\r\n\r\n").unwrap();
+            while connection.write_all(b"x").is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+        }
+    });
+    let lab = Lab::new();
+    let ran = lab.command(&ALONE).env("AMP_BASE_URL", format!("http://{address}")).run();
+    ran.exits(1);
+    ran.says(&["HTTP 418", "it said: xxx"]);
 }
 
 #[test]

@@ -85,6 +85,19 @@ fn a_dotenv_that_cannot_be_parsed_is_named_with_its_line_and_never_its_content()
 }
 
 #[test]
+fn a_base_url_that_has_the_path_of_the_api_already_is_refused_with_the_one_to_use() {
+    let lab = Lab::new();
+    for end in ["/api/2/export", "/api/2/export/", "/gateway/api/2/export"] {
+        let url = format!("{}{end}", lab.server.base_url());
+        let ran = lab.command(&ALONE).env("AMP_BASE_URL", url.as_str()).run();
+        ran.exits(2);
+        let right = url.trim_end_matches('/').trim_end_matches("/api/2/export");
+        ran.says(&["AMP_BASE_URL: ", &format!("write {right}\n")]);
+    }
+    assert_eq!(lab.asked(), [""; 0]);
+}
+
+#[test]
 fn plain_http_is_for_loopback_alone() {
     let lab = Lab::new();
     for url in [

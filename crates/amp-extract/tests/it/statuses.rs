@@ -152,6 +152,56 @@ fn nothing_achieved_is_temporary_only_if_every_failure_may_pass() {
     let lab = Lab::faulty(&["date=2025-11-06:status=500", ":status=418"]);
     lab.run(&days).exits(1);
     // No data for the one day is something achieved.
-    let lab = Lab::faulty(&["date=2025-11-06:status=404", ":status=500"]);
+    let lab = Lab::faulty(&["date=2025-11-06:status=404,body=Raw data files were not found", ":status=500"]);
     assert_eq!(lab.run(&days).exits(1)["outcome"], "partial");
+}
+
+#[test]
+fn a_404_in_other_words_than_amplitudes_fails_and_leaves_its_hours_open() {
+    for body in ["", "<html>\nno such page", "{\"error\": \"no such path\"}"] {
+        let lab = Lab::new();
+        let fault = Fault::Status { code: 404, headers: Vec::new(), body: Some(body.to_owned()) };
+        lab.server.add_rule(Rule::always(fault));
+        let ran = lab.run(&["--date", DAY]);
+        let document = ran.exits(1);
+        assert_eq!(hours(&document), [24, 0, 0, 0, 24, 0]);
+        assert_eq!(document["requests"], 1, "another try would meet the same");
+        let url = format!("{}/api/2/export?start=20251106T00&end=20251106T23", lab.server.base_url());
+        ran.says(&["error: ", &url, body.lines().next().unwrap_or_default(), "--base-url", "--any-404-is-empty"]);
+        ran.does_not_say(&["no such page"]);
+
+        lab.server.clear_rules();
+        lab.run(&["--date", DAY]).exits(0);
+        lab.assert_staged(&[DAY]);
+    }
+}
+
+#[test]
+fn any_404_means_no_data_where_the_operator_says_so() {
+    let lab = Lab::faulty(&[":status=404"]);
+    assert_eq!(hours(&lab.run(&["--date", DAY, "--any-404-is-empty"]).exits(0)), [24, 0, 24, 0, 0, 0]);
+    lab.run(&["--date", DAY]).exits(0);
+    assert_eq!(lab.server.requests().len(), 1, "the hours are done");
+}
+
+#[test]
+fn amplitudes_words_are_known_however_they_are_wrapped() {
+    let lab = Lab::new();
+    let body = format!("{}{{\"e\":\"RAW data\n files  were not found!\"}}", " ".repeat(15_000));
+    lab.server.add_rule(Rule::always(Fault::Status { code: 404, headers: Vec::new(), body: Some(body) }));
+    assert_eq!(hours(&lab.run(&["--date", DAY]).exits(0)), [24, 0, 24, 0, 0, 0]);
+}
+
+#[test]
+fn a_text_with_status_200_is_waited_for_like_a_429() {
+    let lab = Lab::new();
+    let headers = vec![("Retry-After".to_owned(), "0".to_owned())];
+    let body = Some("\n{\"error\": \"Exceeded rate limit\"}\nmore".to_owned());
+    let fault = Fault::Status { code: 200, headers, body };
+    lab.server.add_rule(Rule::new(When { times: Some(3), ..When::default() }, fault));
+    // With the backoff the test would most likely hang.
+    let ran = lab.run(&["--date", DAY, "--retry-base", "24h"]);
+    assert_eq!(ran.exits(0)["retries"], 3);
+    ran.says(&["Exceeded rate limit", "HTTP 200", "text"]).does_not_say(&["more"]);
+    lab.assert_staged(&[DAY]);
 }
