@@ -87,7 +87,7 @@ pub struct CommonArgs {
 
     /// Print the completion script for a shell, and do nothing else
     ///
-    /// README, "Shell", says where the script goes.
+    /// docs/install.md says where the script goes.
     #[arg(long, value_enum, value_name = "SHELL", exclusive = true, help_heading = "Shell", hide_short_help = true)]
     pub completions: Option<Shell>,
     /// Print the manual page, and do nothing else
