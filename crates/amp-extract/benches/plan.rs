@@ -4,7 +4,7 @@
 use amp_core::archive::Format;
 use amp_core::checksum::Digest;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, LoadRecord};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, LoadRecord, Owners};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -81,7 +81,7 @@ fn full(ledger: &Ledger, settings: &Settings) {
         let files: Vec<_> = day.hours().map(file).collect();
         let (time, source, date) = (now(), settings.source(), day.start().date());
         ledger.append(date, &HourRecord::Asked { time, window: day, source: source.clone() }).unwrap();
-        ledger.append(date, &HourRecord::Staging { time, files: files.clone() }).unwrap();
+        ledger.append(date, &HourRecord::Staging { time, window: None, files: files.clone() }).unwrap();
         let fetched = HourRecord::Fetched {
             time,
             window: day,
@@ -104,7 +104,9 @@ fn plan_a_year(bencher: Bencher<'_, '_>) {
     let (ledger, settings) = (Ledger::at(&staging.state_dir()), settings());
     full(&ledger, &settings);
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
-        let mut reader = HourStatusReader::new(&staging, &ledger, Some(settings.source()));
+        let owners = Owners::read(&ledger).unwrap();
+        let owner = owners.owner_of(&settings.source());
+        let mut reader = HourStatusReader::new(&staging, &ledger, &owners, Some(owner));
         let plan = Plan::make(year(), &settings, now(), &mut reader).unwrap();
         assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
         plan

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, Partition, SourceId};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, Owner, Owners, Partition};
 use amp_core::stage::Staging;
 use chrono::NaiveDate;
 
@@ -16,6 +16,8 @@ pub enum HourStatus {
     NeverAsked,
     /// Amplitude had nothing of it.
     NoData,
+    /// It was given up by name.
+    Accepted,
     /// Every file of it is in S3.
     Loaded,
     /// Every file of it is staged or in S3.
@@ -33,7 +35,7 @@ pub enum HourStatus {
 impl HourStatus {
     /// Whether there is nothing more to fetch.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::NoData | Self::Loaded | Self::Staged)
+        matches!(self, Self::NoData | Self::Accepted | Self::Loaded | Self::Staged)
     }
 }
 
@@ -41,20 +43,21 @@ impl HourStatus {
 pub struct HourStatusReader<'a> {
     staging: &'a Staging,
     ledger: &'a Ledger,
-    source: Option<SourceId>,
+    owners: &'a Owners,
+    owner: Option<Owner>,
     hours: BTreeMap<NaiveDate, HourIndex>,
     loaded: BTreeMap<Partition, HashSet<(String, Digest)>>,
 }
 
 impl<'a> HourStatusReader<'a> {
-    /// About the hours of `source`, or of all together without one. Nothing is read yet.
-    pub fn new(staging: &'a Staging, ledger: &'a Ledger, source: Option<SourceId>) -> Self {
-        Self { staging, ledger, source, hours: BTreeMap::new(), loaded: BTreeMap::new() }
+    /// About the hours of `owner`, or of all together without one. Nothing is read yet.
+    pub fn new(staging: &'a Staging, ledger: &'a Ledger, owners: &'a Owners, owner: Option<Owner>) -> Self {
+        Self { staging, ledger, owners, owner, hours: BTreeMap::new(), loaded: BTreeMap::new() }
     }
 
     /// Whose hours it is about; `None`: everyone's.
-    pub fn source(&self) -> Option<&SourceId> {
-        self.source.as_ref()
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     /// What the ledger says of a day, whoever asked.
@@ -63,27 +66,28 @@ impl<'a> HourStatusReader<'a> {
     /// When it cannot be read. Damaged lines are no error, here and below.
     pub fn index(&mut self, day: NaiveDate) -> Result<&HourIndex, DiskError> {
         if !self.hours.contains_key(&day) {
-            self.hours.insert(day, self.ledger.hours(Partition::Day(day))?);
+            self.hours.insert(day, self.ledger.hours(Partition::Day(day), self.owners)?);
         }
         Ok(&self.hours[&day])
     }
 
-    /// What became of `hour`; where that differs from source to source, what needs most attention.
+    /// What became of `hour`; where that differs from owner to owner, what needs most attention.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub fn status(&mut self, hour: Hour) -> Result<HourStatus, DiskError> {
-        let sources: Vec<SourceId> = match &self.source {
-            Some(source) => vec![source.clone()],
-            None => self.index(hour.date())?.states(hour).map(|(source, _)| source.clone()).collect(),
+        let owners: Vec<Owner> = match &self.owner {
+            Some(owner) => vec![owner.clone()],
+            None => self.index(hour.date())?.states(hour).map(|(owner, _)| owner.clone()).collect(),
         };
-        sources.iter().try_fold(HourStatus::NeverAsked, |worst, source| Ok(worst.max(self.status_for(hour, source)?)))
+        owners.iter().try_fold(HourStatus::NeverAsked, |worst, owner| Ok(worst.max(self.status_for(hour, owner)?)))
     }
 
-    fn status_for(&mut self, hour: Hour, source: &SourceId) -> Result<HourStatus, DiskError> {
-        let files = match self.index(hour.date())?.state(hour, source) {
+    fn status_for(&mut self, hour: Hour, owner: &Owner) -> Result<HourStatus, DiskError> {
+        let files = match self.index(hour.date())?.state(hour, owner) {
             HourState::NeverAsked => return Ok(HourStatus::NeverAsked),
             HourState::Unanswered => return Ok(HourStatus::Unanswered),
+            HourState::Accepted => return Ok(HourStatus::Accepted),
             HourState::Failed(_) => return Ok(HourStatus::Failed),
             HourState::Fetched { settled: false, .. } => return Ok(HourStatus::Unsettled),
             HourState::Fetched { files: [], .. } => return Ok(HourStatus::NoData),

@@ -13,11 +13,12 @@ pub mod pipeline;
 pub mod plan;
 mod publish;
 mod settings;
+pub mod source_ledger;
 mod status;
 mod summary;
 
 use amp_cli::Session;
-use amp_core::ledger::Ledger;
+use amp_core::ledger::{Ledger, Owners};
 use amp_core::lock::{LockError, RunLock};
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -30,6 +31,7 @@ use hour_status::HourStatusReader;
 use pipeline::Pipeline;
 use plan::Plan;
 pub use settings::Settings;
+use source_ledger::SourceLedger;
 pub use status::{Report, Status};
 pub use summary::{Failure, Hours, RunError, Summary};
 
@@ -61,7 +63,8 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         }
         let staging = Staging::existing(&common.extracted_dir);
         let ledger = Ledger::at(&staging.state_dir());
-        let plan = plan(window, &settings, session, &staging, &ledger)?;
+        let owners = Owners::read(&ledger).map_err(unusable)?;
+        let plan = plan(window, &settings, session, &staging, &ledger, &owners)?;
         plan.log();
         summary.planned(&plan);
         return Ok(());
@@ -74,25 +77,29 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     if swept > 0 {
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
-    let plan = plan(window, &settings, session, &staging, &ledger)?;
+    let owners = Owners::read(&ledger).map_err(unusable)?;
+    let plan = plan(window, &settings, session, &staging, &ledger, &owners)?;
     plan.log();
     plan.append_to(&ledger, &settings.source(), session.started).map_err(unusable)?;
     summary.planned(&plan);
     let client = ExportClient::new(&settings, common.read_timeout)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
+    let ledger = SourceLedger::new(ledger, settings.source(), owners);
     Pipeline::new(&settings, session, staging, ledger, downloads, client, summary).run(plan.requests).await
 }
 
-/// What is to be asked for, by what the ledger knows of this key; without a key, of all.
+/// What is to be asked for, by what the ledger knows of this key's project; without a key, of all.
 fn plan(
     window: HourWindow,
     settings: &Settings,
     session: &Session,
     staging: &Staging,
     ledger: &Ledger,
+    owners: &Owners,
 ) -> Result<Plan, RunError> {
-    let mut reader = HourStatusReader::new(staging, ledger, (!settings.lacks_key).then(|| settings.source()));
+    let owner = (!settings.lacks_key).then(|| owners.owner_of(&settings.source()));
+    let mut reader = HourStatusReader::new(staging, ledger, owners, owner);
     Plan::make(window, settings, session.started, &mut reader).map_err(unusable)
 }
 

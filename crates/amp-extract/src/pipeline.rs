@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use amp_cli::Session;
-use amp_core::ledger::{HourRecord, Ledger, SourceId};
+use amp_core::ledger::HourRecord;
 use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -20,6 +20,7 @@ use crate::export::ExportClient;
 use crate::fetch::{FetchError, Fetched, Fetcher, log_left};
 use crate::publish::{Publisher, StagedWindow, log_unsettled, unsettled};
 use crate::settings::Settings;
+use crate::source_ledger::SourceLedger;
 use crate::summary::{RunError, Summary, locked};
 
 /// What a window came to, once it was tried as often as it may be.
@@ -41,8 +42,7 @@ pub struct Pipeline<'a> {
     fetcher: Fetcher<'a>,
     publisher: Publisher<'a>,
     session: &'a Session,
-    source: SourceId,
-    ledger: Ledger,
+    ledger: SourceLedger,
     force: bool,
     download_turn: tokio::sync::Mutex<()>,
     refused: AtomicBool,
@@ -55,17 +55,17 @@ impl<'a> Pipeline<'a> {
         settings: &'a Settings,
         session: &'a Session,
         staging: Staging,
-        ledger: Ledger,
+        ledger: SourceLedger,
         downloads: Downloads,
         client: ExportClient,
         summary: &'a mut Summary,
     ) -> Self {
-        let (source, staging) = (settings.source(), Arc::new(staging));
+        let staging = Arc::new(staging);
         Self {
             fetcher: Fetcher {
                 settings,
                 session,
-                source: source.clone(),
+                source: ledger.source().clone(),
                 staging: Arc::clone(&staging),
                 downloads,
                 client,
@@ -73,13 +73,11 @@ impl<'a> Pipeline<'a> {
             publisher: Publisher {
                 settings,
                 session,
-                source: source.clone(),
                 staging,
                 ledger: ledger.clone(),
                 turn: tokio::sync::Mutex::default(),
             },
             session,
-            source,
             ledger,
             force: settings.force,
             download_turn: tokio::sync::Mutex::default(),
@@ -218,7 +216,7 @@ impl<'a> Pipeline<'a> {
         let record = HourRecord::Fetched {
             time: Utc::now(),
             window,
-            source: self.source.clone(),
+            source: self.ledger.source().clone(),
             requested_at,
             unsettled,
             no_data: window.hours().collect(),
@@ -234,7 +232,10 @@ impl<'a> Pipeline<'a> {
             self.refused.store(true, Ordering::Relaxed);
         }
         self.summary().window_failed(window, text.clone(), matches!(verdict, Verdict::Transient { .. }));
-        self.append(window, &HourRecord::Failed { time: Utc::now(), window, source: self.source.clone(), error: text });
+        self.append(
+            window,
+            &HourRecord::Failed { time: Utc::now(), window, source: self.ledger.source().clone(), error: text },
+        );
     }
 
     /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.

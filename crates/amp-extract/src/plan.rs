@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, HourState, Ledger, SourceId};
+use amp_core::ledger::{HourRecord, HourState, Ledger, Owner, SourceId};
 use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, Days, Utc};
 
@@ -112,14 +112,15 @@ fn missed(
 ) -> Result<Vec<Hour>, DiskError> {
     let mut hours = Vec::new();
     let today = now.date_naive();
-    let source = reader.source().cloned();
-    let is_ours = |whose: &SourceId| source.as_ref().is_none_or(|source| whose == source);
+    let owner = reader.owner().cloned();
+    let is_ours = |whose: &Owner| owner.as_ref().is_none_or(|owner| whose == owner);
     for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
         let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
         let of_day = reader.index(day)?;
         let damaged = of_day.damaged() > 0;
         // What was missed with another key counts too, and so does its "no data": the key may have been wrong and mended since.
-        let is_missing = |state| !matches!(state, HourState::Fetched { settled: true, files: [_, ..] });
+        let is_missing =
+            |state| !matches!(state, HourState::Accepted | HourState::Fetched { settled: true, files: [_, ..] });
         let asked =
             |hour: &Hour| damaged || of_day.states(*hour).any(|(whose, state)| is_ours(whose) || is_missing(state));
         let candidates: Vec<_> = HourWindow::day(day).hours().filter(asked).collect();

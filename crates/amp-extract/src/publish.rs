@@ -7,7 +7,7 @@ use amp_cli::{Session, human_bytes};
 use amp_core::archive::{self, ArchiveError, Limits, StreamingUnpacker, Unpacked, Unpacking};
 use amp_core::disk::free_bytes;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, SourceId, hours_without_files};
+use amp_core::ledger::{FileRecord, HourRecord, hours_without_files};
 use amp_core::name::EventFileName;
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, contiguous};
@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::downloads::DownloadedArchive;
 use crate::fetch::{FetchError, in_short};
 use crate::settings::Settings;
+use crate::source_ledger::SourceLedger;
 
 /// What came of a window.
 pub(crate) struct StagedWindow {
@@ -28,9 +29,8 @@ pub(crate) struct StagedWindow {
 pub(crate) struct Publisher<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) session: &'a Session,
-    pub(crate) source: SourceId,
     pub(crate) staging: Arc<Staging>,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: SourceLedger,
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
@@ -46,7 +46,7 @@ impl Publisher<'_> {
         let began = Instant::now();
         let Settings { format, concurrency, max_unpacked, max_ratio, keep_archives, .. } = *self.settings;
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
-        let (progress, source) = (Arc::clone(&self.session.progress), self.source.clone());
+        let progress = Arc::clone(&self.session.progress);
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpack = || {
                 let max_unpacked = match max_unpacked {
@@ -67,7 +67,7 @@ impl Publisher<'_> {
                     cancelled: &stop,
                 };
                 let unpacked = archive::unpack(export, &how, streaming.as_ref())?;
-                stage_files(window, &source, unpacked, &staging, &ledger)
+                stage_files(window, unpacked, &staging, &ledger)
             };
             let staged = unpack();
             // The next run, with more room, need not download it again.
@@ -77,7 +77,7 @@ impl Publisher<'_> {
             let requested_at = archive.requested_at();
             // Before the hours are done: no later run looks at an archive of hours that are.
             drop(archive);
-            note_fetched(window, source, requested_at, staged?, &ledger)
+            note_fetched(window, requested_at, staged?, &ledger)
         });
         let result = unpacked.await.map_err(|_| FetchError::Internal(window))?;
         let staged = result.map_err(|error| FetchError::of_archive(window, error))?;
@@ -95,10 +95,9 @@ impl Publisher<'_> {
 /// Publishes the files of an archive. Their digests are noted first, so that amp-load can check a file from the moment it is seen.
 fn stage_files(
     window: HourWindow,
-    source: &SourceId,
     unpacked: Unpacked,
     staging: &Staging,
-    ledger: &Ledger,
+    ledger: &SourceLedger,
 ) -> Result<Vec<FileRecord>, ArchiveError> {
     for path in unpacked.skipped {
         tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
@@ -116,9 +115,12 @@ fn stage_files(
             file.digest.crc64nvme
         );
     }
-    log_superseded(window, source, &files, ledger)?;
+    log_superseded(window, &files, ledger)?;
     if !files.is_empty() {
-        ledger.append(window.start().date(), &HourRecord::Staging { time: Utc::now(), files: files.clone() })?;
+        ledger.append(
+            window.start().date(),
+            &HourRecord::Staging { time: Utc::now(), window: Some(window), files: files.clone() },
+        )?;
         staging.publish(unpacked.files)?;
     }
     Ok(files)
@@ -127,16 +129,16 @@ fn stage_files(
 /// Notes that the hours of a window, whose files are published, are done: the last step.
 fn note_fetched(
     window: HourWindow,
-    source: SourceId,
     requested_at: DateTime<Utc>,
     files: Vec<FileRecord>,
-    ledger: &Ledger,
+    ledger: &SourceLedger,
 ) -> Result<StagedWindow, ArchiveError> {
+    ledger.note_project(&files)?;
     let (unsettled, no_data) = (unsettled(window, requested_at), hours_without_files(window, &files));
     let record = HourRecord::Fetched {
         time: Utc::now(),
         window,
-        source,
+        source: ledger.source().clone(),
         requested_at,
         unsettled: unsettled.clone(),
         no_data: no_data.clone(),
@@ -161,16 +163,11 @@ pub(crate) fn log_unsettled(hours: &[Hour]) {
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
-fn log_superseded(
-    window: HourWindow,
-    source: &SourceId,
-    files: &[FileRecord],
-    ledger: &Ledger,
-) -> Result<(), ArchiveError> {
-    let index = ledger.hours(Partition::Day(window.start().date()))?;
+fn log_superseded(window: HourWindow, files: &[FileRecord], ledger: &SourceLedger) -> Result<(), ArchiveError> {
+    let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
     for hour in window.hours() {
         for gone in
-            index.last_fetched(hour, source).iter().filter(|before| files.iter().all(|file| file.name != **before))
+            index.last_fetched(hour, &owner).iter().filter(|before| files.iter().all(|file| file.name != **before))
         {
             tracing::warn!(
                 "{hour}: `{gone}` came with an earlier export of this hour and not with this one; its events may stand twice, here or in the bucket"

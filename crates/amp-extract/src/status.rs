@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use amp_cli::{Document, Exit, Outcome, Page, Session};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{Ledger, SourceId};
+use amp_core::ledger::{Ledger, Owners, SourceId};
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use chrono::NaiveDate;
@@ -25,7 +25,7 @@ struct State {
     style: fn() -> Style,
 }
 
-static STATES: [State; 8] = [
+static STATES: [State; 9] = [
     State { letter: 'L', name: "loaded", means: "every file of the hour is in S3", style: || Style::new().green() },
     State {
         letter: 'S',
@@ -34,6 +34,7 @@ static STATES: [State; 8] = [
         style: || Style::new().cyan(),
     },
     State { letter: 'N', name: "no_data", means: "Amplitude had nothing of the hour", style: || Style::new().dim() },
+    State { letter: 'G', name: "accepted", means: "given up by --accept-missing", style: || Style::new().dim() },
     State {
         letter: 'U',
         name: "unsettled",
@@ -62,11 +63,12 @@ fn state_of(status: &HourStatus) -> usize {
         HourStatus::Loaded => 0,
         HourStatus::Staged => 1,
         HourStatus::NoData => 2,
-        HourStatus::Unsettled => 3,
-        HourStatus::Unanswered => 4,
-        HourStatus::Failed => 5,
-        HourStatus::Vanished(_) => 6,
-        HourStatus::NeverAsked => 7,
+        HourStatus::Accepted => 3,
+        HourStatus::Unsettled => 4,
+        HourStatus::Unanswered => 5,
+        HourStatus::Failed => 6,
+        HourStatus::Vanished(_) => 7,
+        HourStatus::NeverAsked => 8,
     }
 }
 
@@ -118,7 +120,9 @@ impl Status {
         let staging = Staging::existing(&session.common.extracted_dir);
         let ledger = Ledger::at(&staging.state_dir());
         let source = (!settings.lacks_key).then(|| settings.source());
-        let mut reader = HourStatusReader::new(&staging, &ledger, source.clone());
+        let owners = Owners::read(&ledger)?;
+        let owner = source.as_ref().map(|source| owners.owner_of(source));
+        let mut reader = HourStatusReader::new(&staging, &ledger, &owners, owner);
         let mut status = Self {
             program: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::{DiskContext, DiskError};
-use amp_core::ledger::{FileRecord, HourIndex, Ledger, Partition};
+use amp_core::ledger::{FileRecord, HourIndex, Ledger, Owners, Partition};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
@@ -123,7 +123,7 @@ impl FileInspector {
     }
 
     fn read(&self, partition: Partition) -> Result<Arc<HourIndex>, DiskError> {
-        let index = Arc::new(self.ledger.hours(partition)?);
+        let index = Arc::new(self.ledger.hours(partition, &Owners::default())?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= MAX_CACHED_PARTITIONS {
             cache.clear();

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::record::{FileRecord, HourRecord, SourceId};
+use chrono::{DateTime, Utc};
+
+use super::owners::{Owner, Owners};
+use super::record::{FileRecord, HourRecord};
 use crate::hour::Hour;
 use crate::name::EventFileName;
 use crate::window::HourWindow;
@@ -27,6 +30,8 @@ pub enum HourState<'a> {
     Unanswered,
     /// It was not got, for this reason.
     Failed(&'a str),
+    /// It was given up by name.
+    Accepted,
     /// It was got.
     Fetched {
         /// Whether Amplitude had it whole by then.
@@ -39,11 +44,14 @@ pub enum HourState<'a> {
 /// What is known of the hours and files of a partition.
 #[derive(Debug, Default)]
 pub struct HourIndex {
-    pub(super) hours: HashMap<Hour, BTreeMap<SourceId, HourEntry>>,
+    pub(super) hours: HashMap<Hour, BTreeMap<Owner, HourEntry>>,
     /// The names of the files of an hour when it was last got, whatever became of it since.
-    last_fetched: HashMap<Hour, BTreeMap<SourceId, Vec<String>>>,
+    last_fetched: HashMap<Hour, BTreeMap<Owner, Vec<String>>>,
+    /// When an hour was first asked for, settled by then, that has had no data ever since.
+    empty_since: HashMap<Hour, BTreeMap<Owner, DateTime<Utc>>>,
     digests: HashMap<String, Vec<FileRecord>>,
-    last_asked: Option<SourceId>,
+    /// Owners, the one that asked last at the end.
+    asked: Vec<Owner>,
     splits: Vec<HourWindow>,
     pub(super) damaged: u64,
 }
@@ -52,6 +60,7 @@ pub struct HourIndex {
 pub(super) enum HourEntry {
     Unanswered,
     Failed(String),
+    Accepted,
     Fetched { settled: bool, files: Vec<FileRecord> },
 }
 
@@ -60,19 +69,26 @@ impl HourEntry {
         match self {
             Self::Unanswered => HourState::Unanswered,
             Self::Failed(error) => HourState::Failed(error),
+            Self::Accepted => HourState::Accepted,
             Self::Fetched { settled, files } => HourState::Fetched { settled: *settled, files },
         }
     }
 }
 
 impl HourIndex {
-    pub(super) fn apply(&mut self, record: HourRecord) {
+    pub(super) fn apply(&mut self, record: HourRecord, owners: &Owners) {
         match record {
             HourRecord::Asked { window, source, .. } => {
-                window.hours().for_each(|hour| self.set(hour, &source, HourEntry::Unanswered));
+                let owner = owners.owner_of(&source);
+                window.hours().for_each(|hour| self.set(hour, &owner, HourEntry::Unanswered));
             }
             HourRecord::Failed { window, source, error, .. } => {
-                window.hours().for_each(|hour| self.set(hour, &source, HourEntry::Failed(error.clone())));
+                let owner = owners.owner_of(&source);
+                window.hours().for_each(|hour| self.set(hour, &owner, HourEntry::Failed(error.clone())));
+            }
+            HourRecord::Accepted { window, source, .. } => {
+                let owner = owners.owner_of(&source);
+                window.hours().for_each(|hour| self.set(hour, &owner, HourEntry::Accepted));
             }
             HourRecord::Split { window, .. } => self.splits.push(window),
             HourRecord::Staging { files, .. } => {
@@ -80,7 +96,8 @@ impl HourIndex {
                     self.digests.entry(file.name.clone()).or_default().push(file);
                 }
             }
-            HourRecord::Fetched { window, source, unsettled, files, .. } => {
+            HourRecord::Fetched { window, source, requested_at, unsettled, files, .. } => {
+                let owner = owners.owner_of(&source);
                 let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
                 for file in &files {
                     match hour_within(window, file) {
@@ -90,9 +107,15 @@ impl HourIndex {
                 }
                 for hour in window.hours() {
                     let files = by_hour.remove(&hour).unwrap_or_default();
+                    let empty_since = self.empty_since.entry(hour).or_default();
+                    if !files.is_empty() {
+                        empty_since.remove(&owner);
+                    } else if requested_at >= hour.settled_at() {
+                        empty_since.entry(owner.clone()).or_insert(requested_at);
+                    }
                     let names = files.iter().map(|file| file.name.clone()).collect();
-                    self.last_fetched.entry(hour).or_default().insert(source.clone(), names);
-                    self.set(hour, &source, HourEntry::Fetched { settled: !unsettled.contains(&hour), files });
+                    self.last_fetched.entry(hour).or_default().insert(owner.clone(), names);
+                    self.set(hour, &owner, HourEntry::Fetched { settled: !unsettled.contains(&hour), files });
                 }
                 // The files have their names now: what they replaced is gone.
                 for file in files {
@@ -102,29 +125,37 @@ impl HourIndex {
         }
     }
 
-    fn set(&mut self, hour: Hour, source: &SourceId, entry: HourEntry) {
-        self.last_asked = Some(source.clone());
-        self.hours.entry(hour).or_default().insert(source.clone(), entry);
+    fn set(&mut self, hour: Hour, owner: &Owner, entry: HourEntry) {
+        if self.asked.last() != Some(owner) {
+            self.asked.retain(|asked| asked != owner);
+            self.asked.push(owner.clone());
+        }
+        self.hours.entry(hour).or_default().insert(owner.clone(), entry);
     }
 
-    /// What became of `hour` of `source`.
-    pub fn state(&self, hour: Hour, source: &SourceId) -> HourState<'_> {
-        self.hours.get(&hour).and_then(|sources| sources.get(source)).map_or(HourState::NeverAsked, HourEntry::state)
+    /// What became of `hour` of `owner`.
+    pub fn state(&self, hour: Hour, owner: &Owner) -> HourState<'_> {
+        self.hours.get(&hour).and_then(|owners| owners.get(owner)).map_or(HourState::NeverAsked, HourEntry::state)
     }
 
-    /// What became of `hour`, source by source.
-    pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&SourceId, HourState<'_>)> {
-        self.hours.get(&hour).into_iter().flatten().map(|(source, entry)| (source, entry.state()))
+    /// What became of `hour`, owner by owner.
+    pub fn states(&self, hour: Hour) -> impl Iterator<Item = (&Owner, HourState<'_>)> {
+        self.hours.get(&hour).into_iter().flatten().map(|(owner, entry)| (owner, entry.state()))
     }
 
-    /// The source that was asked last for any of the hours.
-    pub fn last_asked(&self) -> Option<&SourceId> {
-        self.last_asked.as_ref()
+    /// The owners that asked for any of the hours, the one that asked last first.
+    pub fn last_asked(&self) -> impl Iterator<Item = &Owner> {
+        self.asked.iter().rev()
     }
 
     /// The names of the files of `hour` when it was last got, whatever became of it since.
-    pub fn last_fetched(&self, hour: Hour, source: &SourceId) -> &[String] {
-        self.last_fetched.get(&hour).and_then(|sources| sources.get(source)).map_or(&[], Vec::as_slice)
+    pub fn last_fetched(&self, hour: Hour, owner: &Owner) -> &[String] {
+        self.last_fetched.get(&hour).and_then(|owners| owners.get(owner)).map_or(&[], Vec::as_slice)
+    }
+
+    /// When `hour` was first asked for, settled by then, if it has had no data ever since.
+    pub fn empty_since(&self, hour: Hour, owner: &Owner) -> Option<DateTime<Utc>> {
+        self.empty_since.get(&hour)?.get(owner).copied()
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.

@@ -1,9 +1,11 @@
 //! What was asked of Amplitude, what came of it, and what S3 confirmed: JSON lines below `extracted_data/.amp/`.
 //!
 //! `hours/DAY.jsonl` is written by amp-extract alone, `loads/DAY.jsonl` by amp-load alone, so they need no lock between them. DAY is the
-//! UTC day of the hours or of the file's name, or `undated`. Lines are only ever appended; a line cut short by a crash is passed over.
+//! UTC day of the hours or of the file's name, or `undated`. `sources.jsonl`, written by amp-extract too, tells whose hours they are. Lines
+//! are only ever appended; a line cut short by a crash is passed over.
 
 mod index;
+mod owners;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 pub use self::index::{HourIndex, HourState, hours_without_files};
+pub use self::owners::{Owner, Owners, ScannedSource, SourceRecord, project_of};
 pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, Partition, SourceId};
 use crate::checksum::Digest;
 use crate::disk::{DiskContext, DiskError};
@@ -47,18 +50,23 @@ pub struct LedgerPositions {
 pub struct Ledger {
     hours: PathBuf,
     loads: PathBuf,
+    sources: PathBuf,
 }
 
 impl Ledger {
     /// The ledger in the state directory of `extracted_data/`; nothing is read or made yet.
     pub fn at(state_dir: &Path) -> Self {
-        Self { hours: state_dir.join("hours"), loads: state_dir.join("loads") }
+        Self {
+            hours: state_dir.join("hours"),
+            loads: state_dir.join("loads"),
+            sources: state_dir.join("sources.jsonl"),
+        }
     }
 
     /// Notes `record` and waits until it is on disk. It stands in the partition of `day`; files that belong to another day by their name
     /// are noted there too, so that they are found by it.
     pub fn append(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
-        if let HourRecord::Staging { time, files } = record {
+        if let HourRecord::Staging { time, window, files } = record {
             let mut strays: BTreeMap<Partition, Vec<FileRecord>> = BTreeMap::new();
             for file in files {
                 let partition = Partition::of_file(&file.name);
@@ -67,10 +75,18 @@ impl Ledger {
                 }
             }
             for (partition, files) in strays {
-                append(&self.hours.join(partition.file_name()), &[HourRecord::Staging { time: *time, files }])?;
+                append(
+                    &self.hours.join(partition.file_name()),
+                    &[HourRecord::Staging { time: *time, window: *window, files }],
+                )?;
             }
         }
         append(&self.hours.join(Partition::Day(day).file_name()), std::slice::from_ref(record))
+    }
+
+    /// Notes what became known of sources and waits until it is on disk. Any run may do so at any time, the lock held or not.
+    pub fn append_sources(&self, records: &[SourceRecord]) -> Result<(), DiskError> {
+        append(&self.sources, records)
     }
 
     /// Notes files that S3 confirmed and waits until the notes are on disk.
@@ -92,16 +108,16 @@ impl Ledger {
         Ok(files_in(&self.hours)?.is_empty())
     }
 
-    /// What is known of the hours and files of a partition.
+    /// What is known of the hours and files of a partition, owner by owner.
     ///
     /// # Errors
     /// When a file of the ledger cannot be read; a damaged line is no error.
-    pub fn hours(&self, partition: Partition) -> Result<HourIndex, DiskError> {
+    pub fn hours(&self, partition: Partition, owners: &Owners) -> Result<HourIndex, DiskError> {
         let mut index = HourIndex::default();
         index.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
             let is_sound = record.window().is_none_or(|window| window.days().nth(1).is_none());
             if is_sound {
-                index.apply(record);
+                index.apply(record, owners);
             }
             is_sound
         })?;

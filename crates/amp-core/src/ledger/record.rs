@@ -35,8 +35,7 @@ pub struct FileIdentity {
     pub mtime: i64,
 }
 
-/// Whose hours they are: a short digest of the Export API's host and the API key. The same hour of another project, or asked with a wrong
-/// key or region, is another hour.
+/// Who asked: a short digest of the Export API's host and the API key. Whose hours those are, [`super::Owners`] tell.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceId(String);
 
@@ -73,6 +72,9 @@ pub enum HourRecord {
         /// When.
         #[serde(rename = "at")]
         time: DateTime<Utc>,
+        /// The window they came with; lines of earlier versions lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<HourWindow>,
         /// What they are.
         files: Vec<FileRecord>,
     },
@@ -119,6 +121,17 @@ pub enum HourRecord {
         /// Why.
         error: String,
     },
+    /// These hours were given up by name: nobody waits for them any more.
+    Accepted {
+        /// When.
+        #[serde(rename = "at")]
+        time: DateTime<Utc>,
+        /// Which hours.
+        #[serde(flatten)]
+        window: HourWindow,
+        /// Of which project.
+        source: SourceId,
+    },
 }
 
 impl HourRecord {
@@ -129,7 +142,8 @@ impl HourRecord {
             Self::Asked { window, .. }
             | Self::Fetched { window, .. }
             | Self::Split { window, .. }
-            | Self::Failed { window, .. } => Some(*window),
+            | Self::Failed { window, .. }
+            | Self::Accepted { window, .. } => Some(*window),
         }
     }
 }

@@ -23,6 +23,10 @@ fn source() -> SourceId {
     SourceId::new("amplitude.com", &Secret::new("key".into()))
 }
 
+fn owner() -> Owner {
+    Owner::Source(source())
+}
+
 fn time() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
@@ -61,14 +65,14 @@ fn an_hour_is_what_its_last_record_says() {
         .append(day, &HourRecord::Failed { time: time(), window: failed, source: source(), error: "HTTP 500".into() })
         .unwrap();
 
-    let index = ledger.hours(Partition::Day(day)).unwrap();
-    let HourState::Fetched { settled: true, files } = index.state(hour("2025-11-06T00"), &source()) else { panic!() };
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
+    let HourState::Fetched { settled: true, files } = index.state(hour("2025-11-06T00"), &owner()) else { panic!() };
     assert_eq!(names(files), ["1_2025-11-06_0#0.json", "odd.json"]);
-    let HourState::Fetched { settled: false, files } = index.state(hour("2025-11-06T01"), &source()) else { panic!() };
+    let HourState::Fetched { settled: false, files } = index.state(hour("2025-11-06T01"), &owner()) else { panic!() };
     assert_eq!(names(files), ["odd.json"]);
-    assert_eq!(index.state(hour("2025-11-06T02"), &source()), HourState::Failed("HTTP 500"));
-    assert_eq!(index.state(hour("2025-11-06T03"), &source()), HourState::Unanswered);
-    assert_eq!(index.state(hour("2025-11-06T04"), &source()), HourState::NeverAsked);
+    assert_eq!(index.state(hour("2025-11-06T02"), &owner()), HourState::Failed("HTTP 500"));
+    assert_eq!(index.state(hour("2025-11-06T03"), &owner()), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T04"), &owner()), HourState::NeverAsked);
 }
 
 #[test]
@@ -76,9 +80,9 @@ fn an_hour_of_another_project_is_another_hour_and_its_key_is_not_told() {
     let (dir, ledger, day) = ledger();
     let one = window("2025-11-06T00", "2025-11-06T00");
     ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
-    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
     let other = SourceId::new("amplitude.com", &Secret::new("other key".into()));
-    assert_eq!(index.state(one.start(), &other), HourState::NeverAsked);
+    assert_eq!(index.state(one.start(), &Owner::Source(other)), HourState::NeverAsked);
     assert_eq!(index.states(one.start()).count(), 1);
     assert!(!fs::read_to_string(dir.path().join(".amp/hours/2025-11-06.jsonl")).unwrap().contains("key\""));
 }
@@ -88,9 +92,10 @@ fn a_publication_under_way_leaves_both_digests_valid_and_its_end_one() {
     let (_dir, ledger, day) = ledger();
     let (old, new) = (file("1_2025-11-06_0#0.json", 1), file("1_2025-11-06_0#0.json", 2));
     let one = window("2025-11-06T00", "2025-11-06T00");
-    let digests = || ledger.hours(Partition::Day(day)).unwrap().digests("1_2025-11-06_0#0.json").to_vec();
+    let digests =
+        || ledger.hours(Partition::Day(day), &Owners::default()).unwrap().digests("1_2025-11-06_0#0.json").to_vec();
     ledger.append(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
-    ledger.append(day, &HourRecord::Staging { time: time(), files: vec![new.clone()] }).unwrap();
+    ledger.append(day, &HourRecord::Staging { time: time(), window: None, files: vec![new.clone()] }).unwrap();
     assert_eq!(digests(), [old, new.clone()]);
     ledger.append(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
     assert_eq!(digests(), [new]);
@@ -100,9 +105,9 @@ fn a_publication_under_way_leaves_both_digests_valid_and_its_end_one() {
 fn a_file_of_another_day_is_found_by_its_name() {
     let (_dir, ledger, day) = ledger();
     let strays = vec![file("1_2025-11-05_23#0.json", 1), file("odd.json", 2)];
-    ledger.append(day, &HourRecord::Staging { time: time(), files: strays.clone() }).unwrap();
+    ledger.append(day, &HourRecord::Staging { time: time(), window: None, files: strays.clone() }).unwrap();
     for stray in strays {
-        let index = ledger.hours(Partition::of_file(&stray.name)).unwrap();
+        let index = ledger.hours(Partition::of_file(&stray.name), &Owners::default()).unwrap();
         assert_eq!(index.digests(&stray.name), [stray]);
     }
 }
@@ -117,10 +122,10 @@ fn a_torn_or_damaged_line_costs_itself_alone() {
     bytes.extend_from_slice(b"\xff\x00 not json\n\n{\"kind\":\"asked\",\"at\":\"2025-");
     fs::write(&path, bytes).unwrap();
     ledger.append(day, &asked("2025-11-06T01")).unwrap();
-    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
     assert_eq!(index.damaged(), 2);
-    assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::Unanswered);
-    assert_eq!(index.state(hour("2025-11-06T01"), &source()), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T00"), &owner()), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T01"), &owner()), HourState::Unanswered);
 }
 
 #[test]
@@ -128,7 +133,7 @@ fn a_line_about_more_than_a_day_is_damaged() {
     let (_dir, ledger, day) = ledger();
     let over_midnight = window("2025-11-06T23", "2025-11-07T00");
     ledger.append(day, &HourRecord::Asked { time: time(), window: over_midnight, source: source() }).unwrap();
-    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
     assert_eq!((index.damaged(), index.hours.len()), (1, 0));
 }
 
@@ -137,7 +142,7 @@ fn a_line_about_ages_is_damaged_and_costs_no_memory() {
     let (_dir, ledger, day) = ledger();
     let ages = window("0001-01-01T00", "9999-12-31T23");
     ledger.append(day, &HourRecord::Asked { time: time(), window: ages, source: source() }).unwrap();
-    let index = ledger.hours(Partition::Day(day)).unwrap();
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
     assert_eq!((index.damaged(), index.hours.len()), (1, 0));
 }
 
@@ -149,9 +154,9 @@ fn a_window_that_leaves_its_day_is_damage() {
     let text = fs::read_to_string(&path).unwrap();
     for (whole, flipped) in [("\"end\":\"2", "\"end\":\"9"), ("\"start\":\"2", "\"start\":\"0")] {
         fs::write(&path, text.replacen(whole, flipped, 1)).unwrap();
-        let index = ledger.hours(Partition::Day(day)).unwrap();
+        let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
         assert_eq!(index.damaged(), 1);
-        assert_eq!(index.state(hour("2025-11-06T00"), &source()), HourState::NeverAsked);
+        assert_eq!(index.state(hour("2025-11-06T00"), &owner()), HourState::NeverAsked);
     }
 }
 
@@ -163,7 +168,7 @@ fn days_are_those_with_hours_and_a_mark_moves_with_every_line() {
     assert_eq!(nothing, LedgerPositions { hours: None, loads: None });
     let one = window("2025-11-06T00", "2025-11-06T00");
     ledger.append(day, &fetched(one, vec![], vec![])).unwrap();
-    ledger.append(day, &HourRecord::Staging { time: time(), files: vec![file("odd.json", 2)] }).unwrap();
+    ledger.append(day, &HourRecord::Staging { time: time(), window: None, files: vec![file("odd.json", 2)] }).unwrap();
     fs::write(dir.path().join(".amp/hours/notes.txt"), "x").unwrap();
     assert_eq!(ledger.days().unwrap(), [day], "what is undated or foreign is no day");
     let before = ledger.positions(Partition::Day(day)).unwrap();
@@ -206,6 +211,8 @@ fn the_keys_on_disk_are_those_of_earlier_versions() {
         r#"{"kind":"staging","at":"2025-11-07T00:00:00Z","files":[{"name":"a.json","bytes":5,"crc64nvme":"AAAAAAAAAAA=","lines":1,"inode":7,"mtime":1}]}"#,
         r#"{"kind":"fetched","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T01","source":"0123456789ab","requested_at":"2025-11-07T00:00:00Z","unsettled":["2025-11-06T01"],"no_data":["2025-11-06T00"],"files":[]}"#,
         r#"{"kind":"split","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","status":400}"#,
+        r#"{"kind":"staging","at":"2025-11-07T00:00:00Z","window":{"start":"2025-11-06T00","end":"2025-11-06T03"},"files":[]}"#,
+        r#"{"kind":"accepted","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","source":"0123456789ab"}"#,
         r#"{"kind":"failed","at":"2025-11-07T00:00:00Z","start":"2025-11-06T00","end":"2025-11-06T03","source":"0123456789ab","error":"HTTP 500"}"#,
     ] {
         let record: HourRecord = serde_json::from_str(line).unwrap();
@@ -214,7 +221,98 @@ fn the_keys_on_disk_are_those_of_earlier_versions() {
     let line = r#"{"at":"2025-11-07T00:00:00Z","file":"a.json","bytes":5,"crc64nvme":"AAAAAAAAAAA=","bucket":"lake","key":"k","endpoint":"http://127.0.0.1:9000/","checksum":{"algorithm":"crc64nvme","value":"AAAAAAAAAAA="},"proof":"checksum"}"#;
     let record: LoadRecord = serde_json::from_str(line).unwrap();
     assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    let line = r#"{"at":"2025-11-07T00:00:00Z","source":"0123456789ab","host":"amplitude.com","project":"7","owed_from":"2025-11-06"}"#;
+    let record: SourceRecord = serde_json::from_str(line).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), line);
     let line = r#"{"hours":{"bytes":5,"mtime":-1},"loads":null}"#;
     let positions: LedgerPositions = serde_json::from_str(line).unwrap();
     assert_eq!(serde_json::to_string(&positions).unwrap(), line);
+}
+
+fn noted(key: &str, host: Option<&str>, project: Option<&str>) -> SourceRecord {
+    let source = SourceId::new("amplitude.com", &Secret::new(key.into()));
+    SourceRecord {
+        time: time(),
+        source,
+        host: host.map(str::to_owned),
+        project: project.map(str::to_owned),
+        owed_from: None,
+    }
+}
+
+#[test]
+fn hours_of_a_project_are_one_whichever_of_its_keys_asked_and_the_last_line_wins() {
+    let (_dir, ledger, day) = ledger();
+    let all = window("2025-11-06T00", "2025-11-06T01");
+    let [old, new] = ["old", "new"].map(|key| noted(key, Some("amplitude.com"), None).source);
+    ledger
+        .append(day, &HourRecord::Failed { time: time(), window: all, source: old.clone(), error: "x".into() })
+        .unwrap();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    ledger.append(day, &HourRecord::Asked { time: time(), window: one, source: new.clone() }).unwrap();
+    for record in
+        [noted("old", Some("amplitude.com"), None), noted("old", None, Some("7")), noted("new", None, Some("7"))]
+    {
+        ledger.append_sources(&[record]).unwrap();
+    }
+    let owners = Owners::read(&ledger).unwrap();
+    let owner = owners.owner_of(&new);
+    assert_eq!(owner.to_string(), "project 7 of amplitude.com", "the only host that is known of the project");
+    assert_eq!(owners.owner_of(&old), owner);
+    let index = ledger.hours(Partition::Day(day), &owners).unwrap();
+    assert_eq!(index.state(hour("2025-11-06T00"), &owner), HourState::Unanswered);
+    assert_eq!(index.state(hour("2025-11-06T01"), &owner), HourState::Failed("x"));
+    assert_eq!(index.states(hour("2025-11-06T00")).count(), 1);
+}
+
+#[test]
+fn the_same_project_of_another_host_is_another_owner() {
+    let mut owners = Owners::default();
+    let records = [noted("a", Some("eu"), Some("7")), noted("b", Some("us"), Some("7")), noted("c", None, Some("7"))];
+    records.iter().for_each(|record| owners.apply(record.clone()));
+    let whose: std::collections::BTreeSet<_> = records.iter().map(|record| owners.owner_of(&record.source)).collect();
+    assert_eq!(whose.len(), 3, "nobody can tell to which of the two the third belongs");
+}
+
+#[test]
+fn a_scan_finds_the_projects_and_days_of_a_ledger_without_sources() {
+    let (_dir, ledger, day) = ledger();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    ledger.append(day, &fetched(one, vec![], vec![file("odd.json", 1), file("7_2025-11-06_0#0.json", 1)])).unwrap();
+    let other = noted("other", None, None).source;
+    let next = day.succ_opt().unwrap();
+    let asked = HourRecord::Asked { time: time(), window: HourWindow::day(next), source: other.clone() };
+    ledger.append(next, &asked).unwrap();
+    let mut expected = vec![
+        ScannedSource { source: source(), project: Some("7".into()), days: [day].into() },
+        ScannedSource { source: other, project: None, days: [next].into() },
+    ];
+    expected.sort_by(|a, b| a.source.cmp(&b.source));
+    assert_eq!(Owners::scan(&ledger).unwrap(), expected);
+}
+
+#[test]
+fn an_hour_is_empty_since_its_first_settled_look_until_data_come() {
+    let (_dir, ledger, day) = ledger();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    let at = |time: DateTime<Utc>, files| HourRecord::Fetched {
+        time,
+        window: one,
+        source: source(),
+        requested_at: time,
+        unsettled: vec![],
+        no_data: vec![],
+        files,
+    };
+    let settled = one.start().settled_at();
+    let since = || ledger.hours(Partition::Day(day), &Owners::default()).unwrap().empty_since(one.start(), &owner());
+    for (hours, files, expected) in [
+        (-1, vec![], None),
+        (0, vec![], Some(settled)),
+        (5, vec![], Some(settled)),
+        (6, vec![file("1_2025-11-06_0#0.json", 1)], None),
+    ] {
+        ledger.append(day, &at(settled + chrono::TimeDelta::hours(hours), files)).unwrap();
+        assert_eq!(since(), expected);
+    }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use amp_core::checksum::Digest;
 use amp_core::hour::Hour;
 use amp_core::jsonl;
-use amp_core::ledger::{FileIdentity, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Partition, SourceId};
+use amp_core::ledger::{
+    FileIdentity, FileRecord, HourRecord, HourState, Ledger, LoadRecord, Owner, Owners, Partition, SourceId,
+};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -95,7 +97,7 @@ fn hour_record(script: &mut Script<'_>) -> HourRecord {
     let (time, window) = (time(script), window(script));
     match script.byte() % 5 {
         0 => HourRecord::Asked { time, window, source: source(script) },
-        1 => HourRecord::Staging { time, files: files(script) },
+        1 => HourRecord::Staging { time, window: None, files: files(script) },
         2 => HourRecord::Fetched {
             time,
             window,
@@ -158,7 +160,7 @@ fn hours(bytes: &[u8], whole: usize) {
     fs::create_dir(dir.path().join(".amp/hours")).unwrap();
     fs::write(&path, bytes).unwrap();
     let (records, damaged) = read_all::<HourRecord>(&path, whole);
-    assert!(ledger.hours(Partition::Day(day())).unwrap().damaged() >= damaged);
+    assert!(ledger.hours(Partition::Day(day()), &Owners::default()).unwrap().damaged() >= damaged);
 
     let window = HourWindow::single(Hour::first_of(day()));
     let source = SourceId::new("amplitude.com", &Secret::new("three".to_owned()));
@@ -167,8 +169,8 @@ fn hours(bytes: &[u8], whole: usize) {
     let (after, damaged_after) = read_all::<HourRecord>(&path, whole + 1);
     assert_eq!((&after[..records.len()], &after[records.len()..]), (&records[..], &[record][..]));
     assert_eq!(damaged_after, damaged);
-    let known = ledger.hours(Partition::Day(day())).unwrap();
-    assert_eq!(known.state(window.start(), &source), HourState::Unanswered);
+    let known = ledger.hours(Partition::Day(day()), &Owners::default()).unwrap();
+    assert_eq!(known.state(window.start(), &Owner::Source(source)), HourState::Unanswered);
 }
 
 fn loads(bytes: &[u8], whole: usize) {

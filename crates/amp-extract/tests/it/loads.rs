@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use amp_core::ledger::{Ledger, LoadRecord, Partition};
+use amp_core::ledger::{Ledger, LoadRecord, Owners, Partition};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 
@@ -12,7 +12,7 @@ impl Lab {
     /// Notes as amp-load does that S3 confirmed the file as it was unpacked.
     pub(crate) fn note_load(&self, name: &str) {
         let ledger = Ledger::at(&Staging::existing(&self.path("extracted_data")).state_dir());
-        let known = ledger.hours(Partition::of_file(name)).unwrap();
+        let known = ledger.hours(Partition::of_file(name), &Owners::default()).unwrap();
         let [file] = known.digests(name) else { panic!("no digest of {name}") };
         let record = LoadRecord {
             time: chrono::Utc::now(),

@@ -52,7 +52,7 @@ fn the_document_has_the_promised_form() {
         "program": "amp-extract", "version": env!("CARGO_PKG_VERSION"),
         "window": {"start": "2025-11-06T00", "end": "2025-11-06T23"}, "source": null,
         "days": [{"day": DAY, "hours": hours}],
-        "totals": {"loaded": 0, "staged": 1, "no_data": 0, "unsettled": 0, "asked": 0, "failed": 0, "vanished": 0,
+        "totals": {"accepted": 0, "loaded": 0, "staged": 1, "no_data": 0, "unsettled": 0, "asked": 0, "failed": 0, "vanished": 0,
             "never_asked": 23},
         "hours_of_others": 0, "damaged_lines": 0,
         "next": {"requests": [{"start": format!("{yesterday}T00"), "end": format!("{yesterday}T23")}]},

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use amp_core::checksum::Crc64;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourIndex, HourState, Partition, SourceId};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Owner, Partition};
 use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -70,12 +70,12 @@ pub enum Incomplete {
     #[error("no run has asked for any of its hours")]
     Unknown,
     /// An hour is not done.
-    #[error("hour {hour} of source {}: {why}", .source_id.as_str())]
+    #[error("hour {hour} of {owner}: {why}")]
     Hour {
         /// Which one.
         hour: Hour,
         /// Whose.
-        source_id: SourceId,
+        owner: Owner,
         /// What became of it.
         why: String,
     },
@@ -112,8 +112,8 @@ pub struct CompleteDay {
 }
 
 impl CompleteDay {
-    /// The day `date` by its part of the ledger. It is whole when each source that delivered files for it has all of its hours done, or,
-    /// where none delivered any, when the one that was asked last has.
+    /// The day `date` by its part of the ledger. It is whole when each owner that delivered files for it has all of its hours done, or,
+    /// where none delivered any, when the project that was asked last has; without a project, the source.
     ///
     /// A damaged line does not make a day whole by mistake: what is asked for is noted before it is fetched, so an hour whose `fetched` was
     /// lost stands as asked for and unanswered.
@@ -122,20 +122,21 @@ impl CompleteDay {
     /// What the day lacks.
     pub fn of(date: NaiveDate, known: &HourIndex) -> Result<Self, Incomplete> {
         let hours: Vec<Hour> = HourWindow::day(date).hours().collect();
-        let mut sources: BTreeMap<&SourceId, bool> = BTreeMap::new();
-        for (source, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(source, _)| (source, *hour)))
-        {
-            *sources.entry(source).or_default() |= !known.last_fetched(hour, source).is_empty();
+        let mut owners: BTreeMap<&Owner, bool> = BTreeMap::new();
+        for (owner, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(owner, _)| (owner, *hour))) {
+            *owners.entry(owner).or_default() |= !known.last_fetched(hour, owner).is_empty();
         }
-        let fetches =
-            |source: &SourceId| hours.iter().map(|hour| done(known, *hour, source)).collect::<Result<Vec<_>, _>>();
+        let fetches = |owner: &Owner| hours.iter().map(|hour| done(known, *hour, owner)).collect::<Result<Vec<_>, _>>();
         let mut delivering =
-            sources.iter().filter(|(_, delivered)| **delivered).map(|(source, _)| fetches(source)).peekable();
+            owners.iter().filter(|(_, delivered)| **delivered).map(|(owner, _)| fetches(owner)).peekable();
         let fetched = if delivering.peek().is_some() {
             delivering.collect::<Result<Vec<_>, _>>()?
         } else {
-            // "No data" may mean a wrong key or region: who tried another since does not take it for an answer.
-            vec![fetches(known.last_asked().ok_or(Incomplete::Unknown)?)?]
+            // "No data" may mean a wrong key or region: who tried another since does not take it for an answer. A key that never delivered
+            // anything says nothing of a project that did.
+            let mut asked = known.last_asked();
+            let project = known.last_asked().find(|owner| owner.is_project());
+            vec![fetches(project.or_else(|| asked.next()).ok_or(Incomplete::Unknown)?)?]
         };
         let mut day = Self { date, hours: Vec::new(), files: BTreeMap::new() };
         for (index, hour) in hours.iter().enumerate() {
@@ -191,15 +192,16 @@ impl CompleteDay {
 }
 
 /// The files of an hour that is done.
-fn done<'a>(known: &'a HourIndex, hour: Hour, source: &SourceId) -> Result<&'a [FileRecord], Incomplete> {
-    let why = match known.state(hour, source) {
+fn done<'a>(known: &'a HourIndex, hour: Hour, owner: &Owner) -> Result<&'a [FileRecord], Incomplete> {
+    let why = match known.state(hour, owner) {
         HourState::Fetched { settled: true, files } => return Ok(files),
         HourState::Fetched { settled: false, .. } => "it was fetched before it was settled".to_owned(),
         HourState::NeverAsked => "no run has asked for it".to_owned(),
         HourState::Unanswered => "it was asked for and is not there yet".to_owned(),
+        HourState::Accepted => "it was given up by name".to_owned(),
         HourState::Failed(error) => format!("it failed: {error}"),
     };
-    Err(Incomplete::Hour { hour, source_id: source.clone(), why })
+    Err(Incomplete::Hour { hour, owner: owner.clone(), why })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::{Digest, Digester};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{HourIndex, Ledger, LedgerPositions, LoadRecord, Partition};
+use amp_core::ledger::{HourIndex, Ledger, LedgerPositions, LoadRecord, Owners, Partition};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
@@ -97,7 +97,7 @@ impl Manifests {
             let partition = Partition::of_file(file);
             let known = match known.entry(partition) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(self.ledger.hours(partition)?),
+                Entry::Vacant(entry) => entry.insert(self.ledger.hours(partition, &Owners::default())?),
             };
             let Some(staged) = staging.staged(file)? else { continue };
             let untouched = known.digests(file).iter().find(|record| staged.is_untouched(record));
@@ -143,7 +143,8 @@ impl Manifests {
         if self.journal.is_current(&self.to, &key, positions) {
             return Ok(ManifestState::Current);
         }
-        let whole = match CompleteDay::of(day, &self.ledger.hours(partition)?) {
+        let owners = Owners::read(&self.ledger)?;
+        let whole = match CompleteDay::of(day, &self.ledger.hours(partition, &owners)?) {
             Ok(whole) => whole,
             Err(why) => return Ok(ManifestState::Incomplete(why)),
         };

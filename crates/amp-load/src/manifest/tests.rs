@@ -1,5 +1,5 @@
 use amp_core::checksum::{Digest, Digester};
-use amp_core::ledger::{HourRecord, Ledger, LoadRecord};
+use amp_core::ledger::{HourRecord, Ledger, LoadRecord, Owners, SourceId, SourceRecord};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -77,7 +77,7 @@ impl Book {
     }
 
     fn whole(&self) -> Result<CompleteDay, Incomplete> {
-        CompleteDay::of(day(), &self.ledger.hours(Partition::Day(day())).unwrap())
+        CompleteDay::of(day(), &self.ledger.hours(Partition::Day(day()), &Owners::read(&self.ledger).unwrap()).unwrap())
     }
 
     fn said(&self, loads: &[LoadRecord], template: &str) -> Result<serde_json::Value, Incomplete> {
@@ -189,7 +189,7 @@ fn only_the_newest_fetch_counts() {
 fn a_file_under_publication_is_nobodys() {
     let book = Book::new();
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "1")]);
-    book.ledger.append(day(), &HourRecord::Staging { time: AT, files: vec![file(FIRST, "2")] }).unwrap();
+    book.ledger.append(day(), &HourRecord::Staging { time: AT, window: None, files: vec![file(FIRST, "2")] }).unwrap();
     assert_eq!(book.whole().unwrap_err(), Incomplete::Replaced(FIRST.into()));
 }
 
@@ -218,4 +218,44 @@ fn what_was_last_loaded_elsewhere_or_overwritten_is_not_confirmed_here() {
     }
     let hand = LoadRecord { key: format!("raw/{FIRST}"), ..load("copied in.json", "x") };
     assert!(why(book.said(&[load(FIRST, "1"), hand], "{file}")).contains("copied in.json"));
+}
+
+impl Book {
+    /// Notes that `key` is one of the project of all files here.
+    fn of_project(&self, key: &str) {
+        let (source, project) = (Self::source(key), Some("7".to_owned()));
+        let record = SourceRecord { time: AT, source, host: Some("amplitude.com".into()), project, owed_from: None };
+        self.ledger.append_sources(&[record]).unwrap();
+    }
+}
+
+#[test]
+fn another_key_of_the_project_makes_whole_what_one_that_is_gone_left() {
+    let book = Book::new();
+    book.fetched("gone", (0, 9), &[], vec![file(FIRST, "")]);
+    book.asked("gone", (10, 23));
+    book.fetched("new", (10, 23), &[], vec![file("7_2025-11-06_11#0.json", "")]);
+    assert!(why(book.whole()).contains("hour 2025-11-06T"));
+    ["gone", "new"].iter().for_each(|key| book.of_project(key));
+    assert_eq!(book.whole().unwrap().files.len(), 2);
+}
+
+#[test]
+fn a_key_that_never_delivered_does_not_hold_back_the_empty_day_of_a_project() {
+    let book = Book::new();
+    book.fetched("right", (0, 23), &[], vec![]);
+    book.asked("wrong", (0, 23));
+    assert!(why(book.whole()).contains("asked for and is not there yet"));
+    book.of_project("right");
+    assert!(book.whole().is_ok());
+}
+
+#[test]
+fn hours_that_were_given_up_leave_the_day_without_a_manifest() {
+    let book = Book::new();
+    book.fetched("a", (0, 22), &[], vec![file(FIRST, "")]);
+    let window = Book::window(23, 23);
+    book.ledger.append(day(), &HourRecord::Accepted { time: AT, window, source: Book::source("a") }).unwrap();
+    assert!(why(book.whole()).contains("hour 2025-11-06T23 of source"), "{}", why(book.whole()));
+    assert!(why(book.whole()).contains("given up by name"));
 }

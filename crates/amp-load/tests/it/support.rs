@@ -86,7 +86,7 @@ impl Lab {
         let mut digester = Digester::default();
         digester.update(bytes);
         let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap();
-        let record = HourRecord::Staging { time: Utc::now(), files: vec![sealed.record().clone()] };
+        let record = HourRecord::Staging { time: Utc::now(), window: None, files: vec![sealed.record().clone()] };
         Ledger::at(&staging.state_dir()).append(EventFileName::parse(name).unwrap().date(), &record).unwrap();
         staging.publish(vec![sealed]).unwrap();
     }

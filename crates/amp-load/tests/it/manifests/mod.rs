@@ -8,7 +8,7 @@ use std::io::Write;
 
 use amp_core::checksum::Digester;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, Ledger, Partition, SourceId};
+use amp_core::ledger::{FileRecord, HourRecord, Ledger, Owners, Partition, SourceId};
 use amp_core::name::EntryName;
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -58,7 +58,7 @@ impl Lab {
             })
             .collect();
         let files: Vec<_> = sealed.iter().map(|file| file.record().clone()).collect();
-        ledger.append(day, &HourRecord::Staging { time: Utc::now(), files: files.clone() }).unwrap();
+        ledger.append(day, &HourRecord::Staging { time: Utc::now(), window: None, files: files.clone() }).unwrap();
         staging.publish(sealed).unwrap();
         let fetched = HourRecord::Fetched {
             time: Utc::now(),
@@ -80,7 +80,9 @@ impl Lab {
     /// The files of the ledger's day.
     fn fetched_files(&self) -> Vec<FileRecord> {
         let day = hours(0, 0).start().date();
-        let known = Ledger::at(&Staging::existing(&self.extracted()).state_dir()).hours(Partition::Day(day)).unwrap();
+        let known = Ledger::at(&Staging::existing(&self.extracted()).state_dir())
+            .hours(Partition::Day(day), &Owners::default())
+            .unwrap();
         FILES.iter().flat_map(|name| known.digests(name).to_vec()).collect()
     }
 
