@@ -20,10 +20,10 @@ pub(crate) struct DataArgs {
     /// The same seed gives the same events
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Bytes a second that the Export API sends at most
-    #[arg(long, value_name = "BYTES")]
+    /// Bytes a second that the Export API sends at most, such as 3M
+    #[arg(long, value_name = "SIZE", value_parser = amp_sandbox::size)]
     pub(crate) bandwidth: Option<u64>,
-    /// What the Export API does wrong, such as req=1-2:status=503 or req=1:cut=1000
+    /// What the Export API does wrong, such as req=1-2:status=503 or req=1:cut=1000 (--help lists all)
     #[arg(long, value_name = "RULE")]
     fault: Vec<Rule>,
     /// What S3 does wrong, such as op=PutObject,nth=1-3:status=503,code=SlowDown

@@ -49,3 +49,5 @@ mod script;
 pub mod strace;
 pub mod time;
 pub mod tools;
+
+pub use script::size;

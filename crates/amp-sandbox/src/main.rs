@@ -7,6 +7,7 @@ mod serve;
 
 use std::process::ExitCode;
 
+use amp_sandbox::export::GRAMMAR;
 use amp_sandbox::out::complain;
 use clap::{Parser, Subcommand};
 
@@ -21,8 +22,10 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Run both servers until Ctrl-C and print the .env for them
+    #[command(after_long_help = GRAMMAR)]
     Serve(serve::ServeArgs),
     /// Run amp-extract and amp-load against both servers and prove that every event arrived
+    #[command(after_long_help = GRAMMAR)]
     Demo(demo::DemoArgs),
 }
 

@@ -46,6 +46,60 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
     }
 }
 
+/// `-90`, `+2h`, `-1d`: seconds, or with a unit.
+pub(crate) fn seconds(text: &str) -> Result<i64, ParseError> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let count: i64 = number(digits)?;
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        unit => return Err(ParseError(format!("`{unit}` is not a unit of time; expected s, m, h or d"))),
+    };
+    count.checked_mul(unit).ok_or_else(|| ParseError(format!("`{text}` is too large")))
+}
+
+/// `1000`, `64K`, `3M`, `1G`: bytes, in steps of 1024. Zero is refused.
+///
+/// # Errors
+/// When it is not one.
+pub fn size(text: &str) -> Result<u64, ParseError> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let count: u64 = number(digits)?;
+    let unit = match text[digits.len()..].to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        unit => return Err(ParseError(format!("`{unit}` is not a unit of size; expected K, M or G"))),
+    };
+    count.checked_mul(1 << unit).filter(|bytes| *bytes > 0).ok_or_else(|| ParseError(format!("`{text}` is not a size")))
+}
+
+/// The options of a fault, each of which must be taken.
+pub(crate) struct Options<'a> {
+    /// The fault's name.
+    pub(crate) of: &'a str,
+    pub(crate) left: Pairs<'a>,
+}
+
+impl<'a> Options<'a> {
+    /// The option's value, if it is given.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a str> {
+        let at = self.left.iter().position(|(option, _)| *option == name)?;
+        Some(self.left.remove(at).1)
+    }
+
+    /// Refuses options that were not taken.
+    pub(crate) fn end(self) -> Result<(), ParseError> {
+        match self.left.first() {
+            Some((option, _)) => Err(ParseError(format!("`{}` has no option `{option}`", self.of))),
+            None => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn unknown(what: &str, word: &str, expected: &str) -> ParseError {
     ParseError(format!("`{word}` is no {what}; expected one of {expected}"))
 }

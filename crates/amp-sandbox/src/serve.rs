@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::thread;
 
 use amp_sandbox::error::context;
@@ -41,8 +42,35 @@ pub(crate) struct ServeArgs {
     /// The only day that has data [default: every day up to now]
     #[arg(long, value_name = "DATE")]
     date: Option<NaiveDate>,
+    /// Another key that the Export API accepts; with @PROJECT one of another project, with events of its own
+    #[arg(long, value_name = "API:SECRET[@PROJECT]")]
+    key: Vec<Key>,
     #[command(flatten)]
     data: DataArgs,
+}
+
+/// A key of the project served, or of another.
+#[derive(Debug, Clone)]
+struct Key {
+    api: String,
+    secret: String,
+    project: Option<u64>,
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = || {
+            let (key, project) = match text.rsplit_once('@') {
+                Some((key, project)) => (key, Some(project.parse().ok()?)),
+                None => (text, None),
+            };
+            let (api, secret) = key.split_once(':')?;
+            Some(Self { api: api.to_owned(), secret: secret.to_owned(), project })
+        };
+        parsed().ok_or_else(|| "expected API:SECRET or API:SECRET@PROJECT, PROJECT a number".to_owned())
+    }
 }
 
 pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
@@ -51,8 +79,15 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
         Some(date) => dataset.only(Window::day(date)),
         None => dataset,
     };
-    let config = ExportConfig { port: args.export_port, bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset) };
+    let config =
+        ExportConfig { port: args.export_port, bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset.clone()) };
     let export = ExportServer::start(config).map_err(context("the Export API can't listen"))?;
+    for Key { api, secret, project } in &args.key {
+        match project {
+            Some(project) => export.add_project(dataset.clone().project(*project), api, secret),
+            None => export.add_key(api, secret),
+        }
+    }
     let root = Some(args.lake.clone());
     let config = S3Config {
         port: args.s3_port,

@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 pub struct Hour(i64);
 
 /// Hours from `start` to `end`, both included. Parses from `2025-11-06` (a day), `2025-11-06T04` (an hour) and
-/// `2025-11-06T04..2025-11-07T01`.
+/// `A..B` of either: `2025-11-06T04..2025-11-07`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Window {
     /// First hour.
@@ -119,6 +119,13 @@ impl Window {
         Self { start: Hour::of(date, 0), end: Hour::of(date, 23) }
     }
 
+    fn day_or_hour(text: &str) -> Result<Self, ParseError> {
+        match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(date) => Ok(Self::day(date)),
+            Err(_) => Ok(Self::from(text.parse::<Hour>()?)),
+        }
+    }
+
     /// Its hours, in order.
     pub fn hours(self) -> impl Iterator<Item = Hour> {
         (self.start.0..=self.end.0).map(Hour)
@@ -152,11 +159,8 @@ impl FromStr for Window {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let window = match text.split_once("..") {
-            Some((start, end)) => Self::new(start.parse()?, end.parse()?),
-            None => match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-                Ok(date) => Self::day(date),
-                Err(_) => Self::from(text.parse::<Hour>()?),
-            },
+            Some((start, end)) => Self::new(Self::day_or_hour(start)?.start, Self::day_or_hour(end)?.end),
+            None => Self::day_or_hour(text)?,
         };
         if window.start > window.end {
             return Err(ParseError(format!("`{text}` ends before it starts")));
@@ -187,6 +191,8 @@ mod tests {
         assert_eq!(day.hours().count(), 24);
         assert_eq!("2025-11-06T05".parse::<Window>().unwrap().hours().count(), 1);
         assert_eq!("2025-11-06T23..2025-11-07T01".parse::<Window>().unwrap().hours().count(), 3);
+        assert_eq!("2025-11-06..2025-11-06".parse::<Window>().unwrap(), day);
+        assert_eq!("2025-11-06T23..2025-11-07".parse::<Window>().unwrap().hours().count(), 25);
         assert!("2025-11-07T01..2025-11-06T23".parse::<Window>().is_err());
     }
 }

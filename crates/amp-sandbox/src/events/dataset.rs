@@ -103,6 +103,11 @@ impl Dataset {
         self.changed(|d| d.window = Some(window))
     }
 
+    /// Data in every hour again.
+    pub(crate) fn everywhere(self) -> Self {
+        self.changed(|d| d.window = None)
+    }
+
     /// No data, and so no file, in this hour.
     pub fn without_hour(self, hour: Hour) -> Self {
         self.changed(|d| {

@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::archive::{MemberSpec, Method, ZipWriter};
 use crate::events::Dataset;
-use crate::time::{Hour, Window};
+use crate::time::Hour;
 
 /// How archives are written.
 #[derive(Debug, Clone)]
@@ -69,21 +69,19 @@ impl ArchiveSource {
         }
     }
 
-    /// Writes the window's archive to a file that has no name.
-    pub(super) fn build(dataset: &Dataset, window: Window, layout: &Layout) -> io::Result<Self> {
+    /// Writes an archive of these members to a file that has no name.
+    pub(super) fn build(dataset: &Dataset, members: &[Member], layout: &Layout) -> io::Result<Self> {
         let mut zip = ZipWriter::new(BufWriter::with_capacity(256 * 1024, tempfile::tempfile()?));
-        let files: Vec<_> = dataset.files_in(window).collect();
         let at_once = thread::available_parallelism().map_or(1, usize::from);
         // Only so many members are in memory as there are cores to make them.
-        for some in files.chunks(at_once) {
+        for some in members.chunks(at_once) {
             let made: Vec<io::Result<Vec<u8>>> = thread::scope(|scope| {
-                let making: Vec<_> =
-                    some.iter().map(|(hour, part)| scope.spawn(|| member(dataset, *hour, *part, layout))).collect();
+                let making: Vec<_> = some.iter().map(|member| scope.spawn(|| member.gzip(dataset, layout))).collect();
                 let lost = |_| Err(io::Error::other("a member could not be made"));
                 making.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect()
             });
-            for ((hour, part), gzip) in some.iter().zip(made) {
-                let name = format!("{}/{}", dataset.project_id(), dataset.member_name(*hour, *part));
+            for (member, gzip) in some.iter().zip(made) {
+                let name = format!("{}/{}", dataset.project_id(), member.name);
                 // Deflate's usual effort: less of it makes what gzip left longer instead of storing it as it is.
                 let member = MemberSpec::new(name, gzip?).method(layout.method).level(6);
                 zip.add(&member.data_descriptor(layout.data_descriptors).zip64(layout.zip64))?;
@@ -94,23 +92,62 @@ impl ArchiveSource {
     }
 }
 
-/// One file as gzip.
-fn member(dataset: &Dataset, hour: Hour, part: u32, layout: &Layout) -> io::Result<Vec<u8>> {
+/// A member of an archive to be built.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// Without the project's folder.
+    name: String,
+    /// Hour and part of the files in it, one after the other.
+    files: Vec<(Hour, u32)>,
+}
+
+impl Member {
+    /// Those of an archive of these files.
+    pub(super) fn all(dataset: &Dataset, files: &[(Hour, u32)]) -> Vec<Self> {
+        let member =
+            |(hour, part): &(Hour, u32)| Self { name: dataset.member_name(*hour, *part), files: vec![(*hour, *part)] };
+        files.iter().map(member).collect()
+    }
+
+    /// One for all files, without a date in its name.
+    pub(super) fn undated(files: Vec<(Hour, u32)>) -> Self {
+        Self { name: "events.json.gz".into(), files }
+    }
+
+    /// With another ending, if it is of that part.
+    pub(super) fn ending(self, ending: &str, of: Option<u32>) -> Self {
+        let is_meant = of.is_none_or(|part| self.files.iter().all(|(_, of)| *of == part));
+        match self.name.strip_suffix(".json.gz") {
+            Some(stem) if is_meant => Self { name: format!("{stem}{ending}"), ..self },
+            _ => self,
+        }
+    }
+
+    fn gzip(&self, dataset: &Dataset, layout: &Layout) -> io::Result<Vec<u8>> {
+        let mut packed = Vec::new();
+        for (hour, part) in &self.files {
+            gzip(dataset, *hour, *part, layout, &mut packed)?;
+        }
+        Ok(packed)
+    }
+}
+
+/// Appends one file as gzip.
+fn gzip(dataset: &Dataset, hour: Hour, part: u32, layout: &Layout, packed: &mut Vec<u8>) -> io::Result<()> {
     let level = Compression::new(layout.gzip_level);
     let members = layout.gzip_members.max(1) as usize;
-    let mut packed = Vec::new();
     if members == 1 {
-        let mut encoder = GzEncoder::new(&mut packed, level);
+        let mut encoder = GzEncoder::new(packed, level);
         dataset.write_part(hour, part, &mut encoder)?;
         encoder.finish()?;
-        return Ok(packed);
+        return Ok(());
     }
     // Cut wherever it falls, in the middle of a line too.
     let bytes = dataset.bytes_of(hour, part);
     for index in 0..members {
-        let mut encoder = GzEncoder::new(&mut packed, level);
+        let mut encoder = GzEncoder::new(&mut *packed, level);
         encoder.write_all(&bytes[bytes.len() * index / members..bytes.len() * (index + 1) / members])?;
         encoder.finish()?;
     }
-    Ok(packed)
+    Ok(())
 }

@@ -3,10 +3,14 @@
 mod answer;
 mod archive;
 mod bandwidth;
+mod fault;
 mod rule;
+mod send;
 mod server;
+mod state;
 
 pub use crate::http::Framing;
 pub use archive::{ArchiveSource, Layout};
-pub use rule::{Fault, Hours, Rule, When};
+pub use fault::Fault;
+pub use rule::{GRAMMAR, Hours, Rule, When};
 pub use server::{ExportConfig, ExportRequest, ExportServer, Limit};

@@ -62,6 +62,18 @@ pub(crate) fn authority(url: &str) -> &str {
     url.strip_prefix("http://").unwrap().split('/').next().unwrap()
 }
 
+/// The first so many bytes of an answer, head included.
+pub(crate) fn begin(base_url: &str, target: &str, headers: &[(&str, &str)], bytes: usize) -> io::Result<Vec<u8>> {
+    let host = base_url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").as_bytes())?;
+    let mut raw = vec![0; bytes];
+    stream.read_exact(&mut raw)?;
+    Ok(raw)
+}
+
 fn parse(raw: &[u8], method: &str) -> io::Result<Response> {
     let end = raw.windows(4).position(|w| w == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let head = String::from_utf8_lossy(&raw[..end]).into_owned();

@@ -4,6 +4,7 @@
 
 mod client;
 mod export;
+mod export_faults;
 mod s3_faults;
 mod s3_multipart;
 mod s3_quirks;
