@@ -40,7 +40,6 @@ enum Value {
 
 impl ContentChecksum {
     /// What a digest says by itself; `None` when the algorithm needs the bytes.
-    #[must_use]
     pub fn from_digest(digest: Digest, algorithm: Algorithm) -> Option<Self> {
         (algorithm == Algorithm::Crc64nvme).then_some(Self { digest, value: Value::Crc64nvme })
     }
@@ -67,7 +66,6 @@ impl ContentChecksum {
     }
 
     /// The checksum as S3 writes it.
-    #[must_use]
     pub fn to_checksum(&self) -> Checksum {
         match &self.value {
             Value::Crc64nvme => Checksum { algorithm: Algorithm::Crc64nvme, value: self.digest.crc64nvme.to_string() },
@@ -81,7 +79,6 @@ impl ContentChecksum {
 
 /// The digest and checksum of an object by those of its parts, in order: CRCs are combined to that of the whole, SHA-256 to that of the
 /// parts' (`-N`).
-#[must_use]
 pub(crate) fn combine_parts(parts: &[ContentChecksum]) -> (Digest, Checksum) {
     let mut digest = Digester::default().digest();
     let (mut crc32c, mut sha256) = (crc_fast::Digest::new(Crc32Iscsi).finalize(), Sha256::new());

@@ -57,7 +57,6 @@ impl From<StoreError> for LoadError {
 
 impl LoadError {
     /// What the failure means for the others: `None` when the run was stopped and this is no failure.
-    #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Store(StoreError { kind: StoreErrorKind::Stopped, .. }) => None,

@@ -46,7 +46,6 @@ pub struct FileInspector {
 
 impl FileInspector {
     /// For the files of `staging`.
-    #[must_use]
     pub fn new(staging: Staging, ledger: Ledger, accept_modified: bool) -> Self {
         Self { staging, ledger, cache: Mutex::default(), accept_modified }
     }

@@ -106,7 +106,6 @@ impl KeyTemplate {
     }
 
     /// What stands before every key.
-    #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -142,13 +141,11 @@ impl KeyTemplate {
     }
 
     /// Whether files of different days have different keys.
-    #[must_use]
     pub fn separates_days(&self) -> bool {
         self.has(&[Field::File]) || self.is_dated()
     }
 
     /// The folder in which all keys lie: what stands before the first placeholder, up to its last slash. Empty: the whole bucket.
-    #[must_use]
     pub fn folder(&self) -> String {
         let text = match self.pieces.first() {
             Some(Piece::Text(text)) => text.as_str(),
@@ -160,7 +157,6 @@ impl KeyTemplate {
     }
 
     /// What about the template is likely to be a mistake.
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.prefix.is_empty() && !self.prefix.ends_with('/') {

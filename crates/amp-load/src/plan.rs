@@ -72,7 +72,6 @@ impl Plan {
     }
 
     /// How many files were found.
-    #[must_use]
     pub fn found(&self) -> usize {
         self.uploads.len() + self.keyless.len()
     }

@@ -55,7 +55,6 @@ pub struct Recorder {
 
 impl Recorder {
     /// Takes files in until the sender is dropped; the handle ends when all are dealt with.
-    #[must_use]
     pub fn start(self) -> (Sender<Loaded>, JoinHandle<()>) {
         let (sender, receiver) = channel(QUEUE_CAPACITY);
         (sender, tokio::task::spawn_blocking(move || self.run(receiver)))

@@ -35,7 +35,6 @@ struct Counts {
 
 impl RunStats {
     /// Nothing so far, of a run that uploads so many files at the same time.
-    #[must_use]
     pub fn new(concurrency: usize) -> Self {
         let max_consecutive_failures = (4 * concurrency).max(MIN_CONSECUTIVE_FAILURES);
         Self { counts: Mutex::default(), max_consecutive_failures }

@@ -87,7 +87,6 @@ pub struct Verified {
 
 impl Summary {
     /// A run that has found nothing so far.
-    #[must_use]
     pub fn new(bucket: &str) -> Self {
         Self {
             program: "amp-load",
@@ -109,7 +108,6 @@ impl Summary {
     }
 
     /// The result in one line, for the log.
-    #[must_use]
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

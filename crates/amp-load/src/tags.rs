@@ -63,7 +63,6 @@ impl Tags {
     }
 
     /// The header's value.
-    #[must_use]
     pub fn header(&self) -> &str {
         &self.0
     }

@@ -64,9 +64,6 @@ impl ManifestJournal {
     }
 
     /// Adds a line and waits until it is on disk.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub(super) fn append(&self, line: ManifestRecord) -> Result<(), DiskError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         append(&self.path, std::slice::from_ref(&line))?;

@@ -22,7 +22,6 @@ pub struct Destination {
 
 impl Destination {
     /// Whether that object lies in this run's bucket.
-    #[must_use]
     pub fn has(&self, load: &LoadRecord) -> bool {
         load.bucket == self.bucket && load.endpoint == self.endpoint
     }

@@ -60,18 +60,12 @@ pub(crate) struct KeyTaken {
 
 impl Manifests {
     /// Those below `prefix`, by the ledger and the journal of `staging`.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
         let (ledger, journal) = (Ledger::at(&staging.state_dir()), ManifestJournal::open(staging)?);
         Ok(Self { ledger, journal, prefix, to, undated: Mutex::default() })
     }
 
     /// Whether a manifest is to be put as the ledger stands. Says of each day why not, if none is.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub(crate) fn is_any_pending(&self) -> Result<bool, DiskError> {
         let mut waiting = Vec::new();
         for day in self.ledger.days()? {
@@ -87,9 +81,6 @@ impl Manifests {
     }
 
     /// The keys of the manifests that would be put once `planned` is loaded, as far as the ledger tells what those files hold.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub(crate) fn expected(&self, planned: &[PlannedUpload], staging: &Staging) -> Result<Vec<String>, DiskError> {
         let mut known: HashMap<Partition, HourIndex> = HashMap::new();
         let mut loads = Vec::new();

@@ -32,20 +32,17 @@ impl ManifestPrefix {
     }
 
     /// The key of a day's manifest.
-    #[must_use]
     pub fn key(&self, day: NaiveDate) -> String {
         format!("{}{}", self.0, name(day))
     }
 
     /// Whether a manifest could have that key.
-    #[must_use]
     pub fn is_manifest_key(&self, key: &str) -> bool {
         let day = key.strip_prefix(&self.0).and_then(|name| name.strip_suffix(".json"));
         day.is_some_and(|day| parse_date(day).is_ok())
     }
 
     /// What about it is likely to be a mistake: query engines that read all below the data's folder would take manifests for events.
-    #[must_use]
     pub fn warning(&self, keys: &KeyTemplate) -> Option<String> {
         let folder = keys.folder();
         let within = self.0.strip_prefix(&folder)?;

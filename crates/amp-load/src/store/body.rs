@@ -59,13 +59,11 @@ impl Default for BodyMonitor {
 
 impl BodyMonitor {
     /// When the connection last asked for bytes.
-    #[must_use]
     pub fn last_progress(&self) -> Instant {
         self.began + Duration::from_micros(self.moved.load(Ordering::Relaxed))
     }
 
     /// Why the body broke off, if it did.
-    #[must_use]
     pub fn fault(&self) -> Option<BodyFault> {
         self.fault.get().cloned()
     }
@@ -78,7 +76,6 @@ impl BodyMonitor {
 
 impl UploadBody {
     /// The range of `file` from `offset` that holds `digest`.
-    #[must_use]
     pub fn new(
         file: Arc<File>,
         offset: u64,
@@ -91,13 +88,11 @@ impl UploadBody {
     }
 
     /// The same range, known to hold `digest`.
-    #[must_use]
     pub fn with_digest(self, digest: Digest) -> Self {
         Self { digest, ..self }
     }
 
     /// A body for one try.
-    #[must_use]
     pub fn body(&self) -> (FileBody, Arc<BodyMonitor>) {
         let monitor = Arc::new(BodyMonitor::default());
         let body = FileBody {

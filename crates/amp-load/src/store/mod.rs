@@ -99,7 +99,6 @@ pub struct OpenUpload {
 }
 
 /// Whether the checksum of an object in parts covers the whole object, or is one of its parts' checksums.
-#[must_use]
 pub fn covers_whole_objects(algorithm: Algorithm) -> bool {
     algorithm != Algorithm::Sha256
 }

@@ -36,7 +36,6 @@ pub(super) struct PendingUpload<'a> {
 
 impl Confirmer {
     /// For a server that is Amazon's, or not.
-    #[must_use]
     pub(super) fn new(amazon: bool) -> Self {
         Self { amazon, echoes: OnceCell::new(), size_warned: AtomicBool::new(false) }
     }

@@ -94,9 +94,6 @@ impl OpenUploads {
 
 impl UploadJournal {
     /// Reads the journal of `staging`, for uploads to that bucket.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn open(staging: &Staging, bucket: &str, endpoint: Option<String>) -> Result<Self, DiskError> {
         let path = staging.state_dir().join("uploads.jsonl");
         let mut open = OpenUploads::default();
@@ -105,7 +102,6 @@ impl UploadJournal {
     }
 
     /// What earlier runs left open in this bucket.
-    #[must_use]
     pub fn leftovers(&self) -> Vec<Leftover> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let here = |object: &ObjectRef| object.bucket == self.bucket && object.endpoint == self.endpoint;
@@ -125,17 +121,11 @@ impl UploadJournal {
     }
 
     /// It was given.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn record_open(&self, key: &str, id: &str) -> Result<(), DiskError> {
         self.append(key, Some(id), UploadState::Open)
     }
 
     /// The upload of that id, or the attempt to begin one, left nothing open.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn record_closed(&self, key: &str, id: Option<&str>) -> Result<(), DiskError> {
         self.append(key, id, UploadState::Closed)
     }
@@ -150,9 +140,6 @@ impl UploadJournal {
     }
 
     /// Empties the journal if nothing is open.
-    ///
-    /// # Errors
-    /// When the disk refuses.
     pub fn tidy(&self) -> Result<(), DiskError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.lines > 0 && open.begun.is_empty() && open.ids.is_empty() {

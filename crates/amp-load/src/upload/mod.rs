@@ -48,7 +48,6 @@ pub struct Uploader {
 
 impl Uploader {
     /// An uploader that begins nothing more once `stop` is requested.
-    #[must_use]
     pub fn new(
         store: S3Store,
         retrier: Arc<Retrier>,

@@ -89,7 +89,6 @@ impl S3Store {
     }
 
     /// The endpoint as records name it: `None` for Amazon's own.
-    #[must_use]
     pub fn custom_endpoint(&self) -> Option<String> {
         as_recorded(self.endpoint.as_ref())
     }

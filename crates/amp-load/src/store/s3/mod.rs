@@ -30,7 +30,6 @@ pub struct S3Store {
 
 impl S3Store {
     /// What a key is called in messages.
-    #[must_use]
     pub fn url(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
