@@ -4,6 +4,7 @@ mod classify;
 mod connect;
 mod object;
 mod operation;
+mod options;
 mod parts;
 
 use std::time::Duration;

@@ -1,13 +1,12 @@
 //! Objects in one request.
 
 use amp_core::receipt::{Algorithm, Checksum, Stored};
-use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
-use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{ChecksumMode, ObjectCannedAcl, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 
 use super::S3Store;
-use crate::store::{Encryption, NewObject, StoreError, StoreErrorKind, UploadBody};
+use super::options::RequestOptions;
+use crate::store::{NewObject, StoreError, StoreErrorKind, UploadBody};
 
 impl S3Store {
     /// Writes an object in one request.
@@ -21,6 +20,7 @@ impl S3Store {
         source: &UploadBody,
     ) -> Result<Stored, StoreError> {
         let (body, monitor) = source.body();
+        let options = RequestOptions::from(&self.object_options);
         let request = self
             .client
             .put_object()
@@ -28,6 +28,11 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .content_type(object.content_type)
+            .set_storage_class(options.class)
+            .set_server_side_encryption(options.encryption)
+            .set_ssekms_key_id(options.kms_key)
+            .set_tagging(options.tagging)
+            .set_acl(options.acl)
             .content_length(source.digest.bytes.cast_signed())
             .set_if_none_match(object.only_if_new.then(|| "*".to_owned()))
             .body(ByteStream::new(SdkBody::from_body_1_x(body)));
@@ -36,7 +41,6 @@ impl S3Store {
             Algorithm::Crc32c => request.checksum_crc32_c(&checksum.value),
             Algorithm::Sha256 => request.checksum_sha256(&checksum.value),
         };
-        let request = self.with_options(request);
         let operation = self.operation("PutObject", &object.key);
         let reply = operation.run(request.send(), Some(monitor)).await?;
         Ok(Stored {
@@ -76,67 +80,6 @@ impl S3Store {
             },
             etag: md5_etag(reply.e_tag(), reply.server_side_encryption(), reply.sse_customer_algorithm()),
         }))
-    }
-
-    pub(super) fn with_options<R: OptionsRequest>(&self, mut request: R) -> R {
-        if let Some(class) = &self.object_options.class {
-            request = request.class(StorageClass::from(class.as_str()));
-        }
-        if let Some(tags) = &self.object_options.tags {
-            request = request.tags(tags.header());
-        }
-        if let Some(acl) = &self.object_options.acl {
-            request = request.canned_acl(ObjectCannedAcl::from(acl.as_str()));
-        }
-        match &self.object_options.encryption {
-            None => request,
-            Some(Encryption::Aes256) => request.sse(ServerSideEncryption::Aes256, None),
-            Some(Encryption::Kms(key)) => request.sse(ServerSideEncryption::AwsKms, key.clone()),
-        }
-    }
-}
-
-/// The two requests that say how an object is to be stored.
-pub(super) trait OptionsRequest {
-    fn class(self, class: StorageClass) -> Self;
-    fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self;
-    fn tags(self, header: &str) -> Self;
-    fn canned_acl(self, acl: ObjectCannedAcl) -> Self;
-}
-
-impl OptionsRequest for PutObjectFluentBuilder {
-    fn class(self, class: StorageClass) -> Self {
-        self.storage_class(class)
-    }
-
-    fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self {
-        self.server_side_encryption(sse).set_ssekms_key_id(key)
-    }
-
-    fn tags(self, header: &str) -> Self {
-        self.tagging(header)
-    }
-
-    fn canned_acl(self, acl: ObjectCannedAcl) -> Self {
-        self.acl(acl)
-    }
-}
-
-impl OptionsRequest for CreateMultipartUploadFluentBuilder {
-    fn class(self, class: StorageClass) -> Self {
-        self.storage_class(class)
-    }
-
-    fn sse(self, sse: ServerSideEncryption, key: Option<String>) -> Self {
-        self.server_side_encryption(sse).set_ssekms_key_id(key)
-    }
-
-    fn tags(self, header: &str) -> Self {
-        self.tagging(header)
-    }
-
-    fn canned_acl(self, acl: ObjectCannedAcl) -> Self {
-        self.acl(acl)
     }
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use chrono::DateTime;
 
 use super::S3Store;
+use super::options::RequestOptions;
 use crate::store::{
     AssembledObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, UploadBody, covers_whole_objects,
 };
@@ -16,6 +17,7 @@ impl S3Store {
     /// # Errors
     /// When S3 gives none.
     pub async fn create(&self, object: &NewObject, algorithm: Algorithm) -> Result<String, StoreError> {
+        let options = RequestOptions::from(&self.object_options);
         let request = self
             .client
             .create_multipart_upload()
@@ -23,10 +25,15 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .content_type(object.content_type)
+            .set_storage_class(options.class)
+            .set_server_side_encryption(options.encryption)
+            .set_ssekms_key_id(options.kms_key)
+            .set_tagging(options.tagging)
+            .set_acl(options.acl)
             .checksum_algorithm(named(algorithm))
             .checksum_type(coverage(algorithm));
         let operation = self.operation("CreateMultipartUpload", &object.key);
-        let reply = operation.run(self.with_options(request).send(), None).await?;
+        let reply = operation.run(request.send(), None).await?;
         reply.upload_id.ok_or_else(|| operation.error(StoreErrorKind::Rejected("the answer has no upload id".into())))
     }
 
