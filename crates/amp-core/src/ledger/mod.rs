@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::index::{HourIndex, HourState, hours_without_files};
 pub use self::owners::{Owner, Owners, ScannedSource, SourceRecord, project_of};
-pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, Partition, SourceId};
+pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, ObjectRef, Partition, SourceId};
 use crate::checksum::Digest;
 use crate::disk::{DiskContext, DiskError};
 use crate::hour::parse_date;

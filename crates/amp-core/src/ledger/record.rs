@@ -175,6 +175,25 @@ pub struct LoadRecord {
     pub in_place_of: Vec<Digest>,
 }
 
+impl LoadRecord {
+    /// Where the object is.
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: self.key.clone() }
+    }
+}
+
+/// An object in S3, as all records name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// The bucket.
+    pub bucket: String,
+    /// The S3 endpoint, where it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The object key.
+    pub key: String,
+}
+
 /// Which file of the ledger a record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {

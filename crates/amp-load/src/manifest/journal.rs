@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::jsonl::{append, read};
-use amp_core::ledger::{LedgerPositions, LoadRecord};
+use amp_core::ledger::{LedgerPositions, LoadRecord, ObjectRef};
 use amp_core::stage::Staging;
 use serde::{Deserialize, Serialize};
 
-use super::loads::{Destination, ObjectRef, object};
+use super::loads::Destination;
 
 /// A line of the journal: S3 confirmed this manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl ManifestJournal {
     pub(crate) fn open(staging: &Staging) -> Result<Self, DiskError> {
         let path = staging.state_dir().join("manifests.jsonl");
         let mut newest = BTreeMap::new();
-        read(&path, |line: ManifestRecord| drop(newest.insert(object(&line.load), line)))?;
+        read(&path, |line: ManifestRecord| drop(newest.insert(line.load.object(), line)))?;
         Ok(Self { path, newest: Mutex::new(newest) })
     }
 
@@ -49,8 +49,7 @@ impl ManifestJournal {
     }
 
     fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&ManifestRecord) -> T) -> Option<T> {
-        let object = (to.bucket.clone(), to.endpoint.clone(), key.to_owned());
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&object).map(ask)
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&to.object(key)).map(ask)
     }
 
     /// Whether the manifest of that key was made when the ledger had come exactly so far.
@@ -67,7 +66,7 @@ impl ManifestJournal {
     pub(super) fn append(&self, line: ManifestRecord) -> Result<(), DiskError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         append(&self.path, std::slice::from_ref(&line))?;
-        newest.insert(object(&line.load), line);
+        newest.insert(line.load.object(), line);
         Ok(())
     }
 }

@@ -2,12 +2,9 @@
 
 use std::collections::HashMap;
 
-use amp_core::ledger::LoadRecord;
+use amp_core::ledger::{LoadRecord, ObjectRef};
 
 use crate::key::KeyTemplate;
-
-/// Bucket, endpoint and key.
-pub(super) type ObjectRef = (String, Option<String>, String);
 
 /// Where a run loads to.
 #[derive(Debug, Clone)]
@@ -21,6 +18,11 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// The object of that key.
+    pub(super) fn object(&self, key: &str) -> ObjectRef {
+        ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() }
+    }
+
     /// Whether that object lies in this run's bucket.
     pub fn has(&self, load: &LoadRecord) -> bool {
         load.bucket == self.bucket && load.endpoint == self.endpoint
@@ -42,7 +44,7 @@ pub struct LoadIndex {
 impl LoadIndex {
     /// Adds a record.
     pub fn add(&mut self, record: LoadRecord) {
-        self.writers.insert(object(&record), record.file.clone());
+        self.writers.insert(record.object(), record.file.clone());
         self.newest.insert(record.file.clone(), record);
     }
 
@@ -53,15 +55,11 @@ impl LoadIndex {
 
     /// Which file the object of that load was last written from.
     pub(super) fn last_writer(&self, load: &LoadRecord) -> Option<&str> {
-        self.writers.get(&object(load)).map(String::as_str)
+        self.writers.get(&load.object()).map(String::as_str)
     }
 
     /// Which file was loaded as the object of that key.
     pub(super) fn writer_of(&self, to: &Destination, key: &str) -> Option<&str> {
-        self.writers.get(&(to.bucket.clone(), to.endpoint.clone(), key.to_owned())).map(String::as_str)
+        self.writers.get(&to.object(key)).map(String::as_str)
     }
-}
-
-pub(super) fn object(load: &LoadRecord) -> ObjectRef {
-    (load.bucket.clone(), load.endpoint.clone(), load.key.clone())
 }

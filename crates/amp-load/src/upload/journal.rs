@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use amp_core::disk::{DiskContext, DiskError};
 use amp_core::jsonl::{append, read};
+use amp_core::ledger::ObjectRef;
 use amp_core::stage::Staging;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,14 +22,6 @@ struct JournalRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     upload_id: Option<String>,
     state: UploadState,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct ObjectRef {
-    bucket: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    endpoint: Option<String>,
-    key: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
