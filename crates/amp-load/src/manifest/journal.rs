@@ -70,3 +70,16 @@ impl ManifestJournal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_keys_on_disk_stay_what_they_were() {
+        let line = r#"{"at":"2026-11-25T16:26:10.487927473Z","file":"2025-11-06.json","bytes":5674,"crc64nvme":"X8kupzEx0Lo=","bucket":"lake","key":"_m/2025-11-06.json","endpoint":"http://x","checksum":{"algorithm":"crc64nvme","value":"X8kupzEx0Lo="},"proof":"checksum","marks":{"hours":{"bytes":14037,"mtime":1795623968219388490},"loads":null}}"#;
+        let record: ManifestRecord = serde_json::from_str(line).unwrap();
+        assert_eq!(record.positions.unwrap().hours.unwrap().bytes, 14037);
+        assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    }
+}

@@ -183,4 +183,17 @@ mod tests {
         uploads.tidy().unwrap();
         assert_eq!(std::fs::metadata(dir.path().join(".amp/uploads.jsonl")).unwrap().len(), 0);
     }
+
+    #[test]
+    fn its_keys_on_disk_stay_what_they_were() {
+        for line in [
+            r#"{"at":"2026-11-25T16:26:09.100Z","bucket":"lake","key":"a","state":"begun"}"#,
+            r#"{"at":"2026-11-25T16:26:09.200Z","bucket":"lake","endpoint":"http://x","key":"a","upload_id":"1","state":"open"}"#,
+            r#"{"at":"2026-11-25T16:26:09.300Z","bucket":"lake","key":"a","upload_id":"1","state":"closed"}"#,
+        ] {
+            let record: JournalRecord = serde_json::from_str(line).unwrap();
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(text, line);
+        }
+    }
 }
