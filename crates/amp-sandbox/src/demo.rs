@@ -12,6 +12,7 @@ use amp_sandbox::out::{complain, say};
 use amp_sandbox::programs::{Programs, dotenv};
 use amp_sandbox::s3::{S3Config, S3Server};
 use amp_sandbox::time::Window;
+use amp_sandbox::tls::{Authority, TlsOptions};
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, ValueEnum};
 
@@ -43,11 +44,15 @@ enum Format {
     JsonGz,
 }
 
-/// Runs a program as a user would who has nothing but the `.env` in the folder. Returns its seconds, or what it
+/// The certificate that both programs are to trust.
+const AUTHORITY: &str = "authority.pem";
+
+/// Runs a program as a user would who has nothing but the `.env` and the certificate in the folder. Returns its seconds, or what it
 /// came to.
 fn run_program(programs: &Programs, folder: &Path, program: &str, args: &[&str]) -> io::Result<Result<f64, String>> {
     say(&format!("\n$ {}", [&[program], args].concat().join(" ")));
     let mut command = programs.command(&[], program, folder);
+    command.env("SSL_CERT_FILE", folder.join(AUTHORITY));
     let start = Instant::now();
     let status = command.args(args).status().map_err(context(format!("{program} can't be run")))?;
     let seconds = start.elapsed().as_secs_f64();
@@ -65,10 +70,14 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
     let window = Window::day(date);
 
     let dataset = args.data.dataset().only(window);
-    let config = ExportConfig { bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset.clone()) };
+    let authority = Authority::new()?;
+    authority.write_pem(&folder.join(AUTHORITY))?;
+    let tls = Some(authority.serve(&TlsOptions::default())?);
+    let config =
+        ExportConfig { bandwidth: args.data.bandwidth, tls: tls.clone(), ..ExportConfig::new(dataset.clone()) };
     let export = ExportServer::start(config)?;
     let lake = folder.join("lake");
-    let s3 = S3Server::start(S3Config { root: Some(lake.clone()), ..S3Config::new(BUCKET) })?;
+    let s3 = S3Server::start(S3Config { root: Some(lake.clone()), tls, ..S3Config::new(BUCKET) })?;
     args.data.add_faults(&export, &s3);
     say(&format!("Generating {} events of {date} …", dataset.events_in(window)));
     export.prepare(window)?;

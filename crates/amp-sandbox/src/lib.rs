@@ -27,6 +27,7 @@
 //! | [`archive`] | zips and gzips made by hand, hostile ones included |
 //! | [`export`] | [`export::ExportServer`] and its fault script |
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
+//! | [`tls`] | [`tls::Authority`]: https for both servers, and what can be wrong with it |
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
 //! | [`folder`] | the folder of a demo or a siege |
 //! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
@@ -48,6 +49,7 @@ pub mod s3;
 mod script;
 pub mod strace;
 pub mod time;
+pub mod tls;
 pub mod tools;
 
 pub use script::size;

@@ -1,7 +1,8 @@
 //! Both servers, until Ctrl-C.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
@@ -11,6 +12,7 @@ use amp_sandbox::out::{complain, say};
 use amp_sandbox::programs::dotenv;
 use amp_sandbox::s3::{Quirks, S3Config, S3Server};
 use amp_sandbox::time::Window;
+use amp_sandbox::tls::{Authority, TlsOptions};
 use chrono::NaiveDate;
 use clap::Args;
 
@@ -36,6 +38,12 @@ pub(crate) struct ServeArgs {
     /// Objects of S3 have version ids
     #[arg(long)]
     s3_versioned: bool,
+    /// Serve https at both ends, and write the certificate of the authority to trust to this file
+    #[arg(long, value_name = "FILE")]
+    tls: Option<PathBuf>,
+    /// What is special about https, such as tls12 or expired
+    #[arg(long, value_name = "OPTIONS", default_value = "", hide_default_value = true, requires = "tls")]
+    tls_options: TlsOptions,
     /// Folder of the objects
     #[arg(long, value_name = "DIR", default_value = "lake")]
     lake: PathBuf,
@@ -79,8 +87,20 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
         Some(date) => dataset.only(Window::day(date)),
         None => dataset,
     };
-    let config =
-        ExportConfig { port: args.export_port, bandwidth: args.data.bandwidth, ..ExportConfig::new(dataset.clone()) };
+    let tls = match &args.tls {
+        None => None,
+        Some(file) => {
+            let tls = Authority::new()?.serve(&args.tls_options)?;
+            fs::write(file, tls.trusted_pem()).map_err(context(format!("can't write {}", file.display())))?;
+            Some(tls)
+        }
+    };
+    let config = ExportConfig {
+        port: args.export_port,
+        bandwidth: args.data.bandwidth,
+        tls: tls.clone(),
+        ..ExportConfig::new(dataset.clone())
+    };
     let export = ExportServer::start(config).map_err(context("the Export API can't listen"))?;
     for Key { api, secret, project } in &args.key {
         match project {
@@ -96,11 +116,15 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
         base_path: args.s3_base_path.clone(),
         domain: args.s3_domain.clone(),
         versioned: args.s3_versioned,
+        tls,
         ..S3Config::new(BUCKET)
     };
     let s3 = S3Server::start(config).map_err(context(format!("S3 can't serve {}", args.lake.display())))?;
     args.data.add_faults(&export, &s3);
     say(dotenv(&export, &s3, BUCKET).trim_end());
+    if let Some(file) = &args.tls {
+        say(&format!("SSL_CERT_FILE={}", path::absolute(file)?.display()));
+    }
     complain(&format!("Serving; objects are files in {}/{BUCKET}. Ctrl-C stops.", args.lake.display()));
     loop {
         thread::park();

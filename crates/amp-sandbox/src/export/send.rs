@@ -7,6 +7,7 @@ use super::archive::ArchiveSource;
 use super::bandwidth::Bandwidth;
 use super::fault::Fault;
 use super::state::State;
+use crate::flip::Flip;
 use crate::http::{After, Exchange, Framing};
 
 const CHUNK: usize = 256 * 1024;
@@ -23,7 +24,7 @@ pub(super) struct Plan {
     /// The length that the framing claims; none if there is no end.
     claimed: Option<u64>,
     sent: u64,
-    flip: Option<(u64, u8)>,
+    flip: Option<Flip>,
     pace: Option<Bandwidth>,
     then: Then,
 }
@@ -45,10 +46,7 @@ impl Plan {
             Some(Fault::ShortBody { after }) => {
                 Self { claimed: Some(length.min(*after)), sent: length.min(*after), ..whole }
             }
-            Some(Fault::FlipByte { at, mask }) => {
-                let at = if *at < 0 { length.saturating_sub(at.unsigned_abs()) } else { at.unsigned_abs() };
-                Self { flip: Some((at, *mask)), ..whole }
-            }
+            Some(Fault::FlipByte { at, mask }) => Self { flip: Some(Flip { at: *at, mask: *mask }), ..whole },
             Some(Fault::Drip { per_second }) => Self { pace: Some(Bandwidth::new(*per_second)), ..whole },
             Some(Fault::Endless) => Self::endless(None),
             _ => whole,
@@ -107,17 +105,13 @@ pub(super) fn send(
     exchange.begin(status, &headers)?;
     let paces: Vec<&Bandwidth> = [&plan.pace, &state.bandwidth].into_iter().flatten().collect();
     let mut buffer = vec![0; paces.iter().map(|pace| pace.slice()).min().unwrap_or(CHUNK)];
+    let mut flip = plan.flip.map(|flip| flip.in_body_of(plan.sent));
     let mut at = 0;
     while at < plan.sent {
         let length = buffer.len().min(usize::try_from(plan.sent - at).unwrap_or(usize::MAX));
         let bytes = &mut buffer[..length];
         body.read_at(at, bytes)?;
-        if let Some((flip, mask)) = plan.flip
-            && let Some(byte) =
-                flip.checked_sub(at).and_then(|i| bytes.get_mut(usize::try_from(i).unwrap_or(usize::MAX)))
-        {
-            *byte ^= mask;
-        }
+        flip.iter_mut().for_each(|flip| flip.pass(bytes));
         paces.iter().for_each(|pace| exchange.sleep(pace.wait_for(length)));
         if framing == Framing::Chunked {
             exchange.send(format!("{length:x}\r\n").as_bytes())?;
@@ -130,7 +124,7 @@ pub(super) fn send(
         state.update(index, |request| request.bytes_sent = at);
     }
     match plan.then {
-        Then::Cut => Ok(After::Close),
+        Then::Cut => Ok(After::Cut),
         Then::Stall => Ok(exchange.stall()),
         Then::Reset => {
             // The bytes sent shall arrive: a reset may overtake them.

@@ -12,6 +12,7 @@ use super::state::{PRIMARY, State};
 use crate::events::Dataset;
 use crate::http::{Framing, Listener};
 use crate::time::Window;
+use crate::tls::Tls;
 
 /// The most that a window may hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +51,8 @@ pub struct ExportConfig {
     /// Hours become complete 2 hours after their end, by the server's clock: before that they have half of their parts, and before
     /// they begin none.
     pub settling: bool,
+    /// Its https; plain http without.
+    pub tls: Option<Tls>,
 }
 
 impl ExportConfig {
@@ -67,6 +70,7 @@ impl ExportConfig {
             bandwidth: None,
             first_byte_delay: Duration::ZERO,
             settling: false,
+            tls: None,
         }
     }
 }
@@ -109,16 +113,16 @@ pub struct ExportServer {
 impl ExportServer {
     /// Listens on 127.0.0.1.
     pub fn start(config: ExportConfig) -> io::Result<Self> {
-        let port = config.port;
+        let (port, tls) = (config.port, config.tls.clone());
         let state = Arc::new(State::new(config));
         let shared = Arc::clone(&state);
-        let listener = Listener::start("export", port, move |exchange| super::answer::answer(&shared, exchange))?;
+        let listener = Listener::start("export", port, tls, move |exchange| super::answer::answer(&shared, exchange))?;
         Ok(Self { state, listener })
     }
 
-    /// `http://127.0.0.1:PORT`, for `AMP_BASE_URL`.
+    /// `http://127.0.0.1:PORT` (or https), for `AMP_BASE_URL`.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.listener.address())
+        self.listener.url()
     }
 
     /// The API key that is right from the start.

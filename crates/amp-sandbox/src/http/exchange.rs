@@ -1,13 +1,12 @@
 //! One request and its answer.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::body::{Body, read_line};
 use super::reason;
+use super::wire::{Reading, Wire};
 use crate::flip::{Flip, FlipInFlight};
 
 /// Request line and headers.
@@ -46,20 +45,13 @@ pub enum Framing {
     Close,
 }
 
-/// The reading side of a connection that is also in the listener's register.
-pub(super) struct Socket(pub(super) Arc<TcpStream>);
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer)
-    }
-}
-
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
     KeepAlive,
     Close,
+    /// Closed in the middle of an answer: over TLS, without the farewell that tells an end from a cut.
+    Cut,
     /// Closed with RST instead of FIN.
     Reset,
 }
@@ -67,8 +59,8 @@ pub(crate) enum After {
 /// A request that was read up to its body, and the connection to answer on.
 pub(crate) struct Exchange<'a> {
     pub(crate) head: Head,
-    stream: &'a TcpStream,
-    reader: &'a mut BufReader<Socket>,
+    wire: &'a Wire,
+    reader: &'a mut BufReader<Reading>,
     stop: &'a AtomicBool,
     body: Body,
     continue_due: bool,
@@ -80,8 +72,8 @@ pub(crate) struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// The next request; `None` if the client is done.
     pub(super) fn read(
-        stream: &'a TcpStream,
-        reader: &'a mut BufReader<Socket>,
+        wire: &'a Wire,
+        reader: &'a mut BufReader<Reading>,
         stop: &'a AtomicBool,
     ) -> io::Result<Option<Self>> {
         let Ok(line) = read_line(reader) else { return Ok(None) };
@@ -107,7 +99,7 @@ impl<'a> Exchange<'a> {
             None => Body::Length(0),
         };
         let continue_due = head.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue"));
-        Ok(Some(Self { head, stream, reader, stop, body, continue_due, flip: None, body_bytes: 0 }))
+        Ok(Some(Self { head, wire, reader, stop, body, continue_due, flip: None, body_bytes: 0 }))
     }
 
     /// Zero only at the end of the request body.
@@ -189,7 +181,9 @@ impl<'a> Exchange<'a> {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&mut &*self.stream).write_all(bytes)
+        let mut wire = self.wire;
+        wire.write_all(bytes)?;
+        wire.flush()
     }
 
     /// Says nothing more until the client gives up or the server stops.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufReader};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::exchange::{After, Exchange, Socket};
+use super::exchange::{After, Exchange};
+use super::wire::{Reading, Wire};
+use crate::tls::Tls;
 
 type Handler = dyn Fn(&mut Exchange<'_>) -> io::Result<After> + Send + Sync;
 
@@ -24,6 +27,7 @@ struct Connections {
 /// A listening server; dropping it closes everything.
 pub(crate) struct Listener {
     address: SocketAddr,
+    scheme: &'static str,
     connections: Arc<Connections>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,20 +36,23 @@ impl Listener {
     pub(crate) fn start(
         name: &str,
         port: u16,
+        tls: Option<Tls>,
         handler: impl Fn(&mut Exchange<'_>) -> io::Result<After> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let connections = Arc::new(Connections::default());
         let shared = Arc::clone(&connections);
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || accept(&listener, &shared, &(Arc::new(handler) as Arc<Handler>)))?;
-        Ok(Self { address, connections, thread: Some(thread) })
+            .spawn(move || accept(&listener, &shared, tls, &(Arc::new(handler) as Arc<Handler>)))?;
+        Ok(Self { address, scheme, connections, thread: Some(thread) })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// `http://127.0.0.1:PORT`, or https.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
@@ -72,17 +79,17 @@ impl Connections {
     }
 }
 
-fn accept(listener: &TcpListener, connections: &Arc<Connections>, handler: &Arc<Handler>) {
+fn accept(listener: &TcpListener, connections: &Arc<Connections>, tls: Option<Tls>, handler: &Arc<Handler>) {
     for (number, stream) in (0..).zip(listener.incoming()) {
         if connections.stop.load(Ordering::SeqCst) {
             break;
         }
         let Ok(stream) = stream.map(Arc::new) else { continue };
         connections.lock().insert(number, Arc::clone(&stream));
-        let (shared, handler) = (Arc::clone(connections), Arc::clone(handler));
+        let (shared, tls, handler) = (Arc::clone(connections), tls.clone(), Arc::clone(handler));
         let spawned = thread::Builder::new().spawn(move || {
             // Whatever happens in there, the connection must not stay in the register.
-            let served = std::panic::AssertUnwindSafe(|| serve(&stream, &shared.stop, &handler));
+            let served = std::panic::AssertUnwindSafe(|| serve(&stream, tls.as_ref(), &shared.stop, &handler));
             let after = std::panic::catch_unwind(served).unwrap_or(After::Close);
             drop(handler);
             shared.lock().remove(&number);
@@ -99,15 +106,21 @@ fn accept(listener: &TcpListener, connections: &Arc<Connections>, handler: &Arc<
 }
 
 /// Requests of one connection, one after the other.
-fn serve(stream: &Arc<TcpStream>, stop: &AtomicBool, handler: &Arc<Handler>) -> After {
+fn serve(stream: &Arc<TcpStream>, tls: Option<&Tls>, stop: &AtomicBool, handler: &Arc<Handler>) -> After {
     let _ = stream.set_nodelay(true);
-    let mut reader = BufReader::with_capacity(256 * 1024, Socket(Arc::clone(stream)));
-    loop {
-        let Ok(Some(mut exchange)) = Exchange::read(stream, &mut reader, stop) else { return After::Close };
+    let Ok(Some(wire)) = Wire::open(Arc::clone(stream), tls).map(|wire| wire.map(Rc::new)) else { return After::Cut };
+    let mut reader = BufReader::with_capacity(256 * 1024, Reading(Rc::clone(&wire)));
+    let after = loop {
+        let Ok(Some(mut exchange)) = Exchange::read(&wire, &mut reader, stop) else { break After::Close };
         match handler(&mut exchange) {
             Ok(After::KeepAlive) if !stop.load(Ordering::SeqCst) => {}
-            Ok(After::Reset) => return After::Reset,
-            _ => return After::Close,
+            Ok(After::KeepAlive) => break After::Close,
+            Ok(after) => break after,
+            Err(_) => break After::Cut,
         }
+    };
+    if after == After::Close {
+        wire.close();
     }
+    after
 }

@@ -1,8 +1,9 @@
-//! A plain HTTP/1.1 server on threads: every byte sent is under the fault script's control.
+//! An HTTP/1.1 server on threads, with or without TLS: every byte sent is under the fault script's control.
 
 mod body;
 mod exchange;
 mod listener;
+mod wire;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 

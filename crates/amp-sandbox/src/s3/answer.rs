@@ -118,7 +118,7 @@ pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<A
     };
     let Ok(reply) = answered else {
         state.finished(index, 0, exchange.body_bytes);
-        return Ok(After::Close);
+        return Ok(After::Cut);
     };
     if matches!(call.fault, Some(S3Fault::ResetAfterCommit)) {
         // What is left of the body goes first, or the reset could come before the client has sent it.
@@ -157,7 +157,7 @@ fn send_file(exchange: &mut Exchange<'_>, file: io::Take<File>, fault: Option<&S
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(if cut < length { After::Close } else { exchange.after() }),
+            0 => return Ok(if cut < length { After::Cut } else { exchange.after() }),
             got => {
                 flip.iter_mut().for_each(|flip| flip.pass(&mut buffer[..got]));
                 exchange.send(&buffer[..got])?;
@@ -186,7 +186,7 @@ fn before(exchange: &mut Exchange<'_>, call: &Call) -> Option<After> {
             let _ = exchange.drain(u64::MAX);
             // It ends when the client, or the server itself, closes the connection.
             let _ = exchange.respond_endlessly(*status);
-            Some(After::Close)
+            Some(After::Cut)
         }
         S3Fault::FlipByte(flip) if call.op != S3Op::GetObject => {
             exchange.flip(*flip);

@@ -13,7 +13,8 @@ use super::rule::{S3Rule, Scripted};
 use super::sigv4::Signer;
 use super::state::{S3Request, State, Upload, lock};
 use super::store::{Description, Disk, Object, ObjectInfo};
-use crate::http::Listener;
+use crate::http::{Exchange, Listener};
+use crate::tls::Tls;
 
 /// How the server behaves when nothing goes wrong.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct S3Config {
     pub versioned: bool,
     /// Waited before each answer, as for a round trip.
     pub latency: Duration,
+    /// Its https; plain http without.
+    pub tls: Option<Tls>,
 }
 
 impl S3Config {
@@ -60,6 +63,7 @@ impl S3Config {
             domain: None,
             versioned: false,
             latency: Duration::ZERO,
+            tls: None,
         }
     }
 }
@@ -83,13 +87,14 @@ impl S3Server {
         let disk = Disk::open(config.root.clone())?;
         let state = Arc::new(State::new(disk, signer, &config)?);
         let shared = Arc::clone(&state);
-        let listener = Listener::start("s3", config.port, move |exchange| super::answer::answer(&shared, exchange))?;
+        let answer = move |exchange: &mut Exchange<'_>| super::answer::answer(&shared, exchange);
+        let listener = Listener::start("s3", config.port, config.tls.clone(), answer)?;
         Ok(Self { listener, state, config })
     }
 
-    /// `http://127.0.0.1:PORT` and the base path, for `AWS_ENDPOINT_URL_S3`.
+    /// `http://127.0.0.1:PORT` (or https) and the base path, for `AWS_ENDPOINT_URL_S3`.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}{}", self.listener.address(), self.config.base_path)
+        self.listener.url() + &self.config.base_path
     }
 
     /// The settings it was started with.

@@ -42,6 +42,18 @@ pub(crate) fn request_within(
     let host = authority(base_url);
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(patience))?;
+    exchange(&mut stream, host, method, target, headers, body)
+}
+
+/// One request over a connection that is there.
+pub(crate) fn exchange(
+    stream: &mut (impl Read + Write),
+    host: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "host") {
         head.push_str(&format!("Host: {host}\r\n"));
@@ -52,6 +64,7 @@ pub(crate) fn request_within(
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
+    stream.flush()?;
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw)?;
     parse(&raw, method)
@@ -59,7 +72,7 @@ pub(crate) fn request_within(
 
 /// Host and port of a URL.
 pub(crate) fn authority(url: &str) -> &str {
-    url.strip_prefix("http://").unwrap().split('/').next().unwrap()
+    url.split_once("://").unwrap().1.split('/').next().unwrap()
 }
 
 /// The first so many bytes of an answer, head included.

@@ -10,4 +10,5 @@ mod s3_multipart;
 mod s3_quirks;
 mod s3_strict;
 mod signer;
+mod tls;
 mod zips;
