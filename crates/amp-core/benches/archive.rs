@@ -73,7 +73,7 @@ fn archive(dir: &Path, entries: usize, json: &[u8]) -> PathBuf {
 fn unpacked(archive: &Path, staging: &Staging, format: Format) -> Unpacked {
     let how = Unpacking {
         staging,
-        format,
+        formats: &format.into(),
         limits: Limits { max_unpacked: u64::MAX, max_ratio: 250 },
         threads: 1,
         transfer: &NoProgress,

@@ -44,7 +44,7 @@ pub enum EntryKind {
 }
 
 impl EntryName {
-    /// Reduces an entry's path to its last component (both kinds of slash separate).
+    /// Reduces an entry's path to its last component (both kinds of slash separate), with an ending that is known in lower case.
     ///
     /// # Errors
     /// [`BadName`] when what is left is not fit to be a file's name.
@@ -55,7 +55,7 @@ impl EntryName {
             _ if name.starts_with('.') => Err(BadName::Dot),
             _ if name.chars().any(char::is_control) => Err(BadName::Control),
             _ if name.len() > LONGEST => Err(BadName::TooLong),
-            _ => Ok(Self(name.to_owned())),
+            _ => Ok(Self(with_small_ending(name))),
         }
     }
 
@@ -81,6 +81,17 @@ impl EntryName {
     #[must_use]
     pub fn without_gz(&self) -> Self {
         Self(self.0.strip_suffix(".gz").unwrap_or(&self.0).to_owned())
+    }
+}
+
+fn with_small_ending(name: &str) -> String {
+    let ends_with = |ending: &&&str| {
+        let end = name.len().checked_sub(ending.len()).and_then(|at| name.get(at..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    };
+    match [".json.gz", ".json", ".zip"].iter().find(ends_with) {
+        Some(ending) => format!("{}{ending}", &name[..name.len() - ending.len()]),
+        None => name.to_owned(),
     }
 }
 
@@ -138,6 +149,21 @@ mod tests {
             ["a/b/x.json.gz", "/x.json.gz", "../../x.json.gz", "..\\..\\x.json.gz", "C:\\x.json.gz", "x.json.gz"]
         {
             assert_eq!(EntryName::from_path(path).unwrap().as_str(), "x.json.gz");
+        }
+    }
+
+    #[test]
+    fn an_ending_is_known_in_any_case() {
+        for (path, name, kind) in [
+            ("a/X.JSON.GZ", "X.json.gz", EntryKind::JsonGz),
+            ("x.Json", "x.json", EntryKind::Json),
+            ("x.ZIP", "x.zip", EntryKind::Zip),
+            ("é.JSON", "é.json", EntryKind::Json),
+            ("x.GZ", "x.GZ", EntryKind::Other),
+            ("JSON.GZ", "JSON.GZ", EntryKind::Other),
+        ] {
+            let entry = EntryName::from_path(path).unwrap();
+            assert_eq!((entry.as_str(), entry.kind()), (name, kind));
         }
     }
 

@@ -5,12 +5,12 @@
 #![expect(clippy::disallowed_methods, reason = "the one module that renames and deletes here")]
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::checksum::Digest;
+use crate::checksum::{Digest, Digester};
 use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
 use crate::ledger::{FileIdentity, FileRecord};
 use crate::lock::{self, LockError, RunLock};
@@ -128,9 +128,15 @@ impl Staging {
         sync_dir(&self.root)
     }
 
-    /// Whether a file of that name lies here.
-    pub fn holds(&self, name: &str) -> bool {
-        fs::symlink_metadata(self.root.join(name)).is_ok_and(|found| found.is_file())
+    /// Whether the very file that `record` tells of lies here. One that is not known again by its identity, as after a restore, is read.
+    pub fn holds(&self, record: &FileRecord) -> bool {
+        let path = self.root.join(&record.name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_file() || found.len() != record.digest.bytes => false,
+            Ok(found) if record.identity == Some(file_identity(&found)) => true,
+            Ok(_) => File::open(&path).and_then(digest_of).is_ok_and(|digest| digest == record.digest),
+            Err(_) => false,
+        }
     }
 
     /// What lies here, by name. A directory that does not exist holds nothing.
@@ -263,6 +269,17 @@ fn hold_names(path: &Path) -> Result<File, DiskError> {
     lock::hold(path).context("lock", path)
 }
 
+fn digest_of(mut file: File) -> io::Result<Digest> {
+    let mut digester = Digester::default();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digester.digest()),
+            read => digester.update(&buffer[..read]),
+        }
+    }
+}
+
 fn file_identity(metadata: &Metadata) -> FileIdentity {
     FileIdentity {
         inode: metadata.ino(),
@@ -341,7 +358,6 @@ fn same_file(a: &Metadata, b: &Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::Digester;
     use crate::receipt::{Algorithm, Checksum, Expected, Stored};
     use std::os::unix::fs::PermissionsExt;
 
@@ -408,9 +424,30 @@ mod tests {
     fn a_receipt_of_another_size_deletes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let staging = Staging::open(dir.path()).unwrap();
-        staging.publish(vec![sealed(&staging, "x.json", b"{}")]).unwrap();
+        let file = sealed(&staging, "x.json", b"{}");
+        let record = file.record().clone();
+        staging.publish(vec![file]).unwrap();
         assert!(staging.staged("x.json").unwrap().unwrap().remove(&receipt(3)).is_err());
-        assert!(staging.holds("x.json"));
+        assert!(staging.holds(&record));
+    }
+
+    #[test]
+    fn the_very_file_of_a_record_is_known_again_and_no_other_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path()).unwrap();
+        let file = sealed(&staging, "x.json", b"{}");
+        let record = file.record().clone();
+        assert!(!staging.holds(&record));
+        staging.publish(vec![file]).unwrap();
+        assert!(staging.holds(&record));
+        let path = dir.path().join("x.json");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"{}").unwrap();
+        assert!(staging.holds(&record), "the same bytes, copied back");
+        for other in [&b"[]"[..], b"{}\n", b""] {
+            fs::write(&path, other).unwrap();
+            assert!(!staging.holds(&record), "{other:?}");
+        }
     }
 
     #[test]

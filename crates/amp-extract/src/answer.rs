@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use amp_core::retry::Verdict;
 use amp_core::window::HourWindow;
-use reqwest::Url;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::body::ArchiveBody;
 
@@ -21,6 +21,15 @@ pub(crate) enum Answer {
     NoData(String),
     /// The window must be asked for in parts; an hour, which has none, is not to be had.
     TooLarge(ExportError),
+}
+
+/// An answer and when it was asked for.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// By our clock or Amplitude's, whichever is behind: what had settled by then had settled by both.
+    pub(crate) requested_at: DateTime<Utc>,
+    /// The answer.
+    pub(crate) answer: Answer,
 }
 
 /// Why an export was not had.
@@ -48,7 +57,7 @@ pub(crate) enum ExportError {
         /// What was asked for.
         window: HourWindow,
         /// Where.
-        url: Url,
+        url: String,
         /// The first line of the answer, without secrets.
         body: String,
     },
@@ -146,6 +155,12 @@ pub(crate) fn first_line(text: &str) -> String {
     text.lines().map(excerpt).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
+/// What the server's clock says, if it tells (RFC 9110, 6.6.1).
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date.into())
+}
+
 /// What `Retry-After` asks for: seconds or a date (RFC 9110, 10.2.3). A date gone by asks for no wait.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -197,6 +212,14 @@ mod tests {
         assert_eq!(first_line("\r\n \n<html>\u{1b}[31m  x\n<body>"), "<html>[31m x");
         assert_eq!(first_line(""), "");
         assert_eq!(first_line(&"x".repeat(1000)).len(), SHOWN);
+    }
+
+    #[test]
+    fn the_servers_clock_is_read_where_it_tells() {
+        let read = |value: &str| server_time(&[(DATE, value.parse().unwrap())].into_iter().collect());
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:47 GMT").unwrap().to_rfc3339(), "1994-11-06T08:49:47+00:00");
+        assert_eq!(read("now"), None);
+        assert_eq!(server_time(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_
 use amp_core::ledger::SourceId;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
+use rustix::fs::XattrFlags;
 
 /// What distinguishes a download in flight from a whole archive.
 const IN_FLIGHT: &str = ".zip.part-";
@@ -20,8 +21,10 @@ pub struct Downloads {
     dir: PathBuf,
 }
 
-/// The extended attribute that tells whose archive it is: the directory may be shared by runs for several projects.
+/// Extended attributes of an archive: who asked for it, as the directory may be shared by runs for several projects, and when. A time of
+/// modification would be lost where an archive is copied or restored.
 const SOURCE_ATTRIBUTE: &str = "user.amp.source";
+const REQUESTED_AT_ATTRIBUTE: &str = "user.amp.requested_at";
 
 /// A whole, checked archive; dropped, it is deleted, unless it is to be kept.
 #[derive(Debug)]
@@ -29,7 +32,6 @@ pub struct DownloadedArchive {
     /// Its bytes, whoever takes its name over.
     export: ExportArchive,
     path: PathBuf,
-    /// Kept as the file's modification time, so that it outlives the run.
     requested_at: DateTime<Utc>,
     is_kept: bool,
 }
@@ -103,26 +105,25 @@ impl Downloads {
         self.dir.join(format!("amplitude_{}_{}.zip", window.start().compact(), window.end().compact()))
     }
 
-    /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or for another project. One that
-    /// is damaged is deleted.
-    pub fn left(&self, window: HourWindow, source: &SourceId) -> Option<Result<DownloadedArchive, ArchiveError>> {
+    /// The archive of `window` that an earlier run left, unless it was asked for before the window was settled or by a source that is not
+    /// `ours`. One that is damaged is deleted.
+    pub fn left(
+        &self,
+        window: HourWindow,
+        is_ours: impl Fn(&SourceId) -> bool,
+    ) -> Option<Result<DownloadedArchive, ArchiveError>> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
-        let requested_at = file.metadata().and_then(|found| found.modified()).ok()?.into();
-        let mut whose = [0; 64];
-        let is_ours = match rustix::fs::fgetxattr(&file, SOURCE_ATTRIBUTE, &mut whose) {
-            Ok(length) => whose.get(..length) == Some(source.as_str().as_bytes()),
-            Err(rustix::io::Errno::NODATA) => {
-                tracing::warn!(
-                    "{} does not tell whose it is, as if copied here by hand; it is taken for this project's",
-                    path.display()
-                );
-                true
-            }
-            // Where the file system cannot tell, another project's archive would look the same.
-            Err(_) => false,
+        let source = attribute(&file, SOURCE_ATTRIBUTE).map(|source| SourceId::from_text(&source));
+        let requested_at = attribute(&file, REQUESTED_AT_ATTRIBUTE).and_then(|time| time.parse().ok());
+        let (Some(source), Some(requested_at)) = (source, requested_at) else {
+            tracing::warn!(
+                "{} does not tell who asked for it and when, as if copied or restored; it is not used, but downloaded anew",
+                path.display()
+            );
+            return None;
         };
-        if !is_ours || requested_at < window.end().settled_at() {
+        if !is_ours(&source) || requested_at < window.end().settled_at() {
             return None;
         }
         let checked = ExportArchive::from_file(file, &path);
@@ -132,11 +133,16 @@ impl Downloads {
         Some(checked.map(|export| DownloadedArchive { export, path, requested_at, is_kept: false }))
     }
 
-    /// Begins a download of `window`.
+    /// Begins a download of `window`, which `source` asked for at that time.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn begin(&self, window: HourWindow, source: &SourceId) -> Result<InFlight, DiskError> {
+    pub fn begin(
+        &self,
+        window: HourWindow,
+        source: &SourceId,
+        requested_at: DateTime<Utc>,
+    ) -> Result<InFlight, DiskError> {
         let whole = self.path(window);
         let stem = whole.with_extension("").display().to_string();
         let path = PathBuf::from(format!("{stem}{IN_FLIGHT}{}", std::process::id()));
@@ -144,11 +150,19 @@ impl Downloads {
         remove_if_there(&path)?;
         let file = create_private_file(&path)?;
         file.try_lock().map_err(io::Error::from).context("lock", &path)?;
-        // Some file systems have no attributes; then it is nobody's.
-        rustix::fs::fsetxattr(&file, SOURCE_ATTRIBUTE, source.as_str().as_bytes(), rustix::fs::XattrFlags::empty())
-            .ok();
-        Ok(InFlight { file, path, whole })
+        // Where the file system has no attributes, no later run uses the archive.
+        for (name, value) in [(SOURCE_ATTRIBUTE, source.as_str()), (REQUESTED_AT_ATTRIBUTE, &requested_at.to_rfc3339())]
+        {
+            rustix::fs::fsetxattr(&file, name, value.as_bytes(), XattrFlags::empty()).ok();
+        }
+        Ok(InFlight { file, path, whole, requested_at })
     }
+}
+
+fn attribute(file: &File, name: &str) -> Option<String> {
+    let mut value = [0; 64];
+    let length = rustix::fs::fgetxattr(file, name, &mut value).ok()?;
+    String::from_utf8(value.get(..length)?.to_owned()).ok()
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DiskError> {
@@ -164,6 +178,7 @@ pub struct InFlight {
     file: File,
     path: PathBuf,
     whole: PathBuf,
+    requested_at: DateTime<Utc>,
 }
 
 impl InFlight {
@@ -186,10 +201,9 @@ impl InFlight {
     }
 
     /// Gives the download, which was seen to be whole as `export`, its final name.
-    pub fn finish(self, export: ExportArchive, requested_at: DateTime<Utc>) -> Result<DownloadedArchive, DiskError> {
-        self.file.set_modified(requested_at.into()).context("date", &self.path)?;
+    pub fn finish(self, export: ExportArchive) -> Result<DownloadedArchive, DiskError> {
         fs::rename(&self.path, &self.whole).context("rename a finished download to", &self.whole)?;
-        Ok(DownloadedArchive { export, path: self.whole.clone(), requested_at, is_kept: false })
+        Ok(DownloadedArchive { export, path: self.whole.clone(), requested_at: self.requested_at, is_kept: false })
     }
 }
 
@@ -214,10 +228,10 @@ mod tests {
     }
 
     /// Finishes a download of an archive without entries.
-    fn finish(mut flight: InFlight, requested_at: DateTime<Utc>) -> DownloadedArchive {
+    fn finish(mut flight: InFlight) -> DownloadedArchive {
         flight.write(&[b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
         let export = ExportArchive::from_file(flight.handle().unwrap(), flight.whole()).unwrap();
-        flight.finish(export, requested_at).unwrap()
+        flight.finish(export).unwrap()
     }
 
     fn count(dir: &Path) -> usize {
@@ -228,15 +242,16 @@ mod tests {
     fn a_download_that_is_given_up_leaves_nothing_and_a_finished_one_its_archive() {
         let dir = tempfile::tempdir().unwrap();
         let downloads = Downloads::open(dir.path()).unwrap();
-        drop(downloads.begin(window(), &source("a")).unwrap());
+        let begin = || downloads.begin(window(), &source("a"), window().end().settled_at()).unwrap();
+        drop(begin());
         assert_eq!(count(dir.path()), 0);
-        let begin = || downloads.begin(window(), &source("a")).unwrap();
-        let mut archive = finish(begin(), window().end().settled_at());
+        let mut archive = finish(begin());
         assert_eq!(archive.path().file_name().unwrap(), "amplitude_20251106T04_20251106T04.zip");
         archive.keep();
         drop(archive);
-        assert!(downloads.left(window(), &source("b")).is_none(), "another project's archive");
-        drop(downloads.left(window(), &source("a")).unwrap().unwrap());
+        let left = |key| downloads.left(window(), |whose| *whose == source(key));
+        assert!(left("b").is_none(), "another project's archive");
+        drop(left("a").unwrap().unwrap());
         assert_eq!(count(dir.path()), 0);
     }
 
@@ -245,15 +260,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let downloads = Downloads::open(dir.path()).unwrap();
         let early = window().end().settled_at() - chrono::TimeDelta::seconds(1);
-        finish(downloads.begin(window(), &source("a")).unwrap(), early).keep();
-        assert!(downloads.left(window(), &source("a")).is_none());
+        finish(downloads.begin(window(), &source("a"), early).unwrap()).keep();
+        assert!(downloads.left(window(), |_| true).is_none());
+    }
+
+    #[test]
+    fn an_archive_that_lost_its_attributes_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(dir.path()).unwrap();
+        let mut archive = finish(downloads.begin(window(), &source("a"), window().end().settled_at()).unwrap());
+        archive.keep();
+        for name in [REQUESTED_AT_ATTRIBUTE, SOURCE_ATTRIBUTE] {
+            assert!(downloads.left(window(), |_| true).unwrap().map(|mut archive| archive.keep()).is_ok());
+            let value = attribute(&File::open(archive.path()).unwrap(), name).unwrap();
+            rustix::fs::removexattr(archive.path(), name).unwrap();
+            assert!(downloads.left(window(), |_| true).is_none());
+            rustix::fs::setxattr(archive.path(), name, value.as_bytes(), XattrFlags::empty()).unwrap();
+        }
     }
 
     #[test]
     fn only_downloads_of_dead_runs_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let downloads = Downloads::open(dir.path()).unwrap();
-        let alive = downloads.begin(window(), &source("a")).unwrap();
+        let alive = downloads.begin(window(), &source("a"), Utc::now()).unwrap();
         fs::write(dir.path().join("amplitude_20251106T04_20251106T04.zip.part-1"), "dead").unwrap();
         fs::write(dir.path().join("mine.zip.part-1"), "not ours").unwrap();
         assert_eq!(downloads.sweep().unwrap(), 1);

@@ -1,18 +1,23 @@
 //! Amplitude's Export API: `GET /api/2/export?start=YYYYMMDDTHH&end=YYYYMMDDTHH`, both ends included, with Basic authorization.
 
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use amp_cli::settings::is_loopback;
 use amp_core::secret::{Secret, scrub};
 use amp_core::window::HourWindow;
 use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Client;
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use crate::answer::{Answer, ExportError, excerpt, first_line, retry_after, says_no_data};
+use crate::answer::{Answer, ExportError, Reply, excerpt, first_line, retry_after, says_no_data, server_time};
 use crate::body::{ArchiveBody, beginning, transport};
 use crate::settings::Settings;
+
+/// Clocks that differ by more are told of.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
 
 /// Asks the Export API.
 #[derive(Debug)]
@@ -23,6 +28,7 @@ pub struct ExportClient {
     secret_key: Secret,
     read_timeout: Duration,
     any_404_is_empty: bool,
+    told_clocks: AtomicBool,
 }
 
 impl ExportClient {
@@ -56,6 +62,7 @@ impl ExportClient {
             secret_key: settings.secret_key.clone(),
             read_timeout,
             any_404_is_empty: settings.any_404_is_empty,
+            told_clocks: AtomicBool::new(false),
         })
     }
 
@@ -63,20 +70,25 @@ impl ExportClient {
     ///
     /// # Errors
     /// [`ExportError`] for no answer, or one that is none of [`Answer`]'s.
-    pub(crate) async fn get(&self, window: HourWindow) -> Result<Answer, ExportError> {
+    pub(crate) async fn get(&self, window: HourWindow) -> Result<Reply, ExportError> {
         let ends = [("start", window.start().compact()), ("end", window.end().compact())];
         let mut url = self.endpoint.clone();
         url.query_pairs_mut().extend_pairs(ends);
         tracing::info!("{window}: GET {url}");
         let host = url.host_str().unwrap_or_default().to_owned();
         let request = self.http.get(url.clone()).basic_auth(self.api_key.expose(), Some(self.secret_key.expose()));
+        let (asked_at, asked) = (Utc::now(), Instant::now());
         let response = request.send().await.map_err(|error| transport(window, &host, error))?;
+        let theirs = server_time(response.headers())
+            .and_then(|now| now.checked_sub_signed(TimeDelta::from_std(asked.elapsed()).ok()?));
+        let requested_at = theirs.map_or(asked_at, |theirs| self.earlier(asked_at, theirs));
+        let answer = |answer| Ok(Reply { requested_at, answer });
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), SystemTime::now());
         if status == 200 {
             let mut body = ArchiveBody::new(window, host, response, self.read_timeout);
             if !body.is_text().await? {
-                return Ok(Answer::Archive(body));
+                return answer(Answer::Archive(body));
             }
             let body = first_line(&self.scrubbed(&body.text().await));
             return Err(ExportError::Text { window, retry_after, body });
@@ -84,11 +96,24 @@ impl ExportClient {
         let text = self.scrubbed(&beginning(response, Vec::new()).await);
         let error = ExportError::Status { window, status, retry_after, body: excerpt(&text) };
         match status {
-            400 => Ok(Answer::TooLarge(error)),
-            404 if self.any_404_is_empty || says_no_data(&text) => Ok(Answer::NoData(error.to_string())),
-            404 => Err(ExportError::NotFound { window, url, body: first_line(&text) }),
+            400 => answer(Answer::TooLarge(error)),
+            404 if self.any_404_is_empty || says_no_data(&text) => answer(Answer::NoData(error.to_string())),
+            404 => Err(ExportError::NotFound { window, url: url.into(), body: first_line(&text) }),
             _ => Err(error),
         }
+    }
+
+    /// Which of the two clocks is behind; says once a run when they are far apart.
+    fn earlier(&self, ours: DateTime<Utc>, theirs: DateTime<Utc>) -> DateTime<Utc> {
+        let apart = (ours - theirs).abs();
+        if apart > CLOCKS_APART && !self.told_clocks.swap(true, Ordering::Relaxed) {
+            let how = if ours > theirs { "ahead of" } else { "behind" };
+            tracing::warn!(
+                "this machine's clock is {} minutes {how} Amplitude's; what has settled is decided by the earlier one. Set the clock right",
+                (apart + TimeDelta::seconds(30)).num_minutes()
+            );
+        }
+        ours.min(theirs)
     }
 
     /// A text from outside without what we sent.

@@ -6,17 +6,18 @@ use std::time::Instant;
 use amp_cli::Session;
 use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
 use amp_core::disk::{DiskError, free_bytes};
-use amp_core::ledger::SourceId;
 use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
-use crate::answer::{Answer, ExportError};
+use crate::answer::{Answer, ExportError, Reply};
 use crate::body::ArchiveBody;
 use crate::downloads::{DownloadedArchive, Downloads, InFlight};
 use crate::export::ExportClient;
+use crate::publish::formats;
 use crate::settings::Settings;
+use crate::source_ledger::SourceLedger;
 use crate::summary::{Summary, locked};
 
 /// What came of a window that was asked for.
@@ -41,6 +42,16 @@ pub(crate) enum FetchError {
     Export(#[from] ExportError),
     #[error("{0}: {1}")]
     Archive(HourWindow, ArchiveError),
+    #[error(
+        "{window}: the archive is not of this window: it holds `{file}`, of another hour. A proxy or a cache may have answered with \
+         another export; nothing of it was staged"
+    )]
+    ForeignHour { window: HourWindow, file: String },
+    #[error(
+        "{window}: `{file}` came with {other} too, with other bytes, and its name tells no hour: staging it would replace the other one. \
+         Nothing of the archive was staged"
+    )]
+    NameTaken { window: HourWindow, file: String, other: String },
     #[error("{0}: {1}")]
     Disk(HourWindow, DiskError),
     #[error("{0}: an internal error while unpacking; the log has more, please report it")]
@@ -59,11 +70,26 @@ impl FetchError {
         }
     }
 
+    /// Whether the archive is not to blame, so that it may go without another download.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Archive(_, error) => error.is_local(),
+            Self::Disk(..) | Self::Stopped => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is an outage of the network or of Amplitude, which passes by itself.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self.verdict(), Verdict::Transient { .. }) && !matches!(self, Self::ForeignHour { .. })
+    }
+
     /// What the failure asks of us.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Export(error) => error.verdict(),
             Self::Archive(_, error) if error.is_damage() => Verdict::TRANSIENT,
+            Self::ForeignHour { .. } => Verdict::TRANSIENT,
             _ => Verdict::Permanent,
         }
     }
@@ -73,7 +99,7 @@ impl FetchError {
 pub(crate) struct Fetcher<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) session: &'a Session,
-    pub(crate) source: SourceId,
+    pub(crate) ledger: SourceLedger,
     pub(crate) staging: Arc<Staging>,
     pub(crate) downloads: Downloads,
     pub(crate) client: ExportClient,
@@ -87,7 +113,7 @@ impl Fetcher<'_> {
         may_reuse: bool,
         summary: &Mutex<&mut Summary>,
     ) -> Result<Fetched, FetchError> {
-        if let Some(left) = self.downloads.left(window, &self.source).filter(|_| may_reuse) {
+        if let Some(left) = self.left(window, may_reuse) {
             match left {
                 Ok(archive) => {
                     tracing::info!("{window}: using {}, left by an earlier run", archive.path().display());
@@ -96,13 +122,13 @@ impl Fetcher<'_> {
                 Err(error) => log_left(&FetchError::of_archive(window, error)),
             }
         }
-        let requested_at = Utc::now();
         locked(summary).requests += 1;
         // The API may take minutes to its first byte.
         let waiting = self.session.progress.begin(&format!("waiting for {}", in_short(window)), None);
         let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
-        match answer? {
+        let Reply { requested_at, answer } = answer?;
+        match answer {
             Answer::Archive(body) => {
                 let (archive, streaming) = self.download(window, requested_at, body, summary).await?;
                 Ok(Fetched::Archive(archive, Some(streaming)))
@@ -110,6 +136,10 @@ impl Fetcher<'_> {
             Answer::NoData(message) => Ok(Fetched::NoData { requested_at, message }),
             Answer::TooLarge(error) => Ok(Fetched::TooLarge(error)),
         }
+    }
+
+    fn left(&self, window: HourWindow, may_reuse: bool) -> Option<Result<DownloadedArchive, ArchiveError>> {
+        may_reuse.then(|| self.downloads.left(window, |source| self.ledger.is_ours(source))).flatten()
     }
 
     async fn download(
@@ -122,8 +152,8 @@ impl Fetcher<'_> {
         let disk = |error| FetchError::Disk(window, error);
         let began = Instant::now();
         let transfer = self.session.progress.begin(&format!("downloading {}", in_short(window)), body.length());
-        let mut flight = self.downloads.begin(window, &self.source).map_err(disk)?;
-        let streaming = self.begin_streaming(&flight).map_err(disk)?;
+        let mut flight = self.downloads.begin(window, self.ledger.source(), requested_at).map_err(disk)?;
+        let streaming = self.begin_streaming(window, &flight).map_err(disk)?;
         let mut bytes = 0;
         loop {
             let chunk = self.session.stop.unless_requested(body.chunk()).await.ok_or(FetchError::Stopped)?;
@@ -141,15 +171,16 @@ impl Fetcher<'_> {
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
         let export = checked.map_err(|_| FetchError::Internal(window))?;
         let export = export.map_err(|error| FetchError::of_archive(window, error))?;
-        Ok((flight.finish(export, requested_at).map_err(disk)?, streaming))
+        Ok((flight.finish(export).map_err(disk)?, streaming))
     }
 
     /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
-    fn begin_streaming(&self, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
+    fn begin_streaming(&self, window: HourWindow, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
         let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
+        let formats = formats(window, format, &self.ledger)?;
         let half = free_bytes(self.staging.root())? / 2;
         let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
-        Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), format, limits))
+        Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), formats, limits))
     }
 }
 

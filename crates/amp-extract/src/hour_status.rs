@@ -105,7 +105,7 @@ impl<'a> HourStatusReader<'a> {
 
     fn status_of_file(&mut self, file: FileRecord) -> Result<HourStatus, DiskError> {
         // In this order: amp-load notes a file as loaded before it deletes it, so one of the two looks finds it.
-        let is_staged = self.staging.holds(&file.name);
+        let is_staged = self.staging.holds(&file);
         let partition = Partition::of_file(&file.name);
         let wanted = (file.name, file.digest);
         if self.loaded.get(&partition).is_some_and(|loaded| loaded.contains(&wanted)) {

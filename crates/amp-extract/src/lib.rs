@@ -16,6 +16,7 @@ mod settings;
 pub mod source_ledger;
 mod status;
 mod summary;
+mod window_hours;
 
 use amp_cli::Session;
 use amp_core::ledger::{Ledger, Owners};

@@ -18,10 +18,11 @@ use chrono::{DateTime, Utc};
 use crate::downloads::Downloads;
 use crate::export::ExportClient;
 use crate::fetch::{FetchError, Fetched, Fetcher, log_left};
-use crate::publish::{Publisher, StagedWindow, log_unsettled, unsettled};
+use crate::publish::Publisher;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
 use crate::summary::{RunError, Summary, locked};
+use crate::window_hours::{OpenHours, StagedWindow, came_of, log_unsettled};
 
 /// What a window came to, once it was tried as often as it may be.
 enum Window {
@@ -65,7 +66,7 @@ impl<'a> Pipeline<'a> {
             fetcher: Fetcher {
                 settings,
                 session,
-                source: ledger.source().clone(),
+                ledger: ledger.clone(),
                 staging: Arc::clone(&staging),
                 downloads,
                 client,
@@ -189,53 +190,50 @@ impl<'a> Pipeline<'a> {
     }
 
     fn record_staged(&self, window: HourWindow, staged: &StagedWindow) {
-        let mut summary = self.summary();
-        let no_data = staged.no_data.len() as u64;
-        summary.hours.extracted += window.count() - no_data;
-        summary.hours.no_data += no_data;
-        summary.hours.unsettled += staged.unsettled.len() as u64;
-        summary.files += staged.files.len() as u64;
-        summary.events += staged.files.iter().map(|file| file.lines).sum::<u64>();
-        summary.bytes_extracted += staged.files.iter().map(|file| file.digest.bytes).sum::<u64>();
         if staged.files.is_empty() {
             tracing::warn!("{window}: the archive holds no events");
         }
-        log_unsettled(&staged.unsettled);
+        self.count(window, staged);
     }
 
     /// `requested_at` decides, not the time of the answer: an hour may have settled in between.
     fn record_no_data(&self, window: HourWindow, requested_at: DateTime<Utc>, message: &str) {
         tracing::warn!("{message}");
-        let unsettled = unsettled(window, requested_at);
-        log_unsettled(&unsettled);
+        let staged = came_of(window, requested_at, Vec::new(), false);
+        self.append(window, &staged.record(window, requested_at, &self.ledger));
+        self.count(window, &staged);
+    }
+
+    fn count(&self, window: HourWindow, staged: &StagedWindow) {
+        log_unsettled(&staged.unsettled);
+        let no_data = staged.no_data.len() as u64;
+        let open: u64 = staged.open.iter().map(|open| open.window.count()).sum();
         {
             let mut summary = self.summary();
-            summary.hours.no_data += window.count();
-            summary.hours.unsettled += unsettled.len() as u64;
+            summary.hours.extracted += window.count() - no_data - open;
+            summary.hours.no_data += no_data;
+            summary.hours.unsettled += staged.unsettled.len() as u64;
+            summary.files += staged.files.len() as u64;
+            summary.events += staged.files.iter().map(|file| file.lines).sum::<u64>();
+            summary.bytes_extracted += staged.files.iter().map(|file| file.digest.bytes).sum::<u64>();
         }
-        let record = HourRecord::Fetched {
-            time: Utc::now(),
-            window,
-            source: self.ledger.source().clone(),
-            requested_at,
-            unsettled,
-            no_data: window.hours().collect(),
-            files: Vec::new(),
-        };
-        self.append(window, &record);
+        for OpenHours { window, why } in &staged.open {
+            self.not_got(*window, why.clone(), false);
+        }
     }
 
     fn failed(&self, window: HourWindow, error: &FetchError) {
-        let (text, verdict) = (error.to_string(), error.verdict());
-        tracing::error!("{text}");
-        if verdict == Verdict::Refused {
+        if error.verdict() == Verdict::Refused {
             self.refused.store(true, Ordering::Relaxed);
         }
-        self.summary().window_failed(window, text.clone(), matches!(verdict, Verdict::Transient { .. }));
-        self.append(
-            window,
-            &HourRecord::Failed { time: Utc::now(), window, source: self.ledger.source().clone(), error: text },
-        );
+        self.not_got(window, error.to_string(), error.is_outage());
+    }
+
+    fn not_got(&self, window: HourWindow, error: String, is_outage: bool) {
+        tracing::error!("{error}");
+        self.summary().window_failed(window, error.clone(), is_outage);
+        let source = self.ledger.source().clone();
+        self.append(window, &HourRecord::Failed { time: Utc::now(), window, source, error });
     }
 
     /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.

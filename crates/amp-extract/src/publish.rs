@@ -4,26 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, ArchiveError, Limits, StreamingUnpacker, Unpacked, Unpacking};
-use amp_core::disk::free_bytes;
-use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourRecord, hours_without_files};
+use amp_core::archive::{self, Format, Formats, Limits, StreamingUnpacker, Unpacked, Unpacking};
+use amp_core::disk::{DiskError, free_bytes};
+use amp_core::ledger::{FileRecord, HourRecord};
 use amp_core::name::EventFileName;
 use amp_core::stage::Staging;
-use amp_core::window::{HourWindow, contiguous};
+use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
 use crate::downloads::DownloadedArchive;
 use crate::fetch::{FetchError, in_short};
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
-
-/// What came of a window.
-pub(crate) struct StagedWindow {
-    pub(crate) files: Vec<FileRecord>,
-    pub(crate) unsettled: Vec<Hour>,
-    pub(crate) no_data: Vec<Hour>,
-}
+use crate::window_hours::{StagedWindow, came_of};
 
 /// Unpacks archives and publishes what is in them, one at a time.
 pub(crate) struct Publisher<'a> {
@@ -48,39 +41,43 @@ impl Publisher<'_> {
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
         let progress = Arc::clone(&self.session.progress);
         let unpacked = tokio::task::spawn_blocking(move || {
-            let unpack = || {
+            let unpack = || -> Result<_, FetchError> {
+                let of_disk = |error| FetchError::Disk(window, error);
+                let formats = formats(window, format, &ledger).map_err(of_disk)?;
                 let max_unpacked = match max_unpacked {
                     Some(most) => most,
                     None => {
                         let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
-                        written + free_bytes(staging.root())? / 100 * 95
+                        written + free_bytes(staging.root()).map_err(of_disk)? / 100 * 95
                     }
                 };
                 let export = archive.export();
                 let transfer = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
                 let how = Unpacking {
                     staging: &staging,
-                    format,
+                    formats: &formats,
                     limits: Limits { max_unpacked, max_ratio },
                     threads: concurrency,
                     transfer: &*transfer,
                     cancelled: &stop,
                 };
-                let unpacked = archive::unpack(export, &how, streaming.as_ref())?;
-                stage_files(window, unpacked, &staging, &ledger)
+                let unpacked = archive::unpack(export, &how, streaming.as_ref());
+                let unpacked = unpacked.map_err(|error| FetchError::of_archive(window, error))?;
+                let has_skipped = !unpacked.skipped.is_empty();
+                Ok((stage_files(window, unpacked, &staging, &ledger)?, has_skipped))
             };
             let staged = unpack();
             // The next run, with more room, need not download it again.
-            if staged.as_ref().err().map_or(keep_archives, ArchiveError::is_local) {
+            if staged.as_ref().err().map_or(keep_archives, FetchError::is_local) {
                 archive.keep();
             }
             let requested_at = archive.requested_at();
             // Before the hours are done: no later run looks at an archive of hours that are.
             drop(archive);
-            note_fetched(window, requested_at, staged?, &ledger)
+            let (files, has_skipped) = staged?;
+            note_fetched(window, requested_at, files, has_skipped, &ledger)
         });
-        let result = unpacked.await.map_err(|_| FetchError::Internal(window))?;
-        let staged = result.map_err(|error| FetchError::of_archive(window, error))?;
+        let staged = unpacked.await.map_err(|_| FetchError::Internal(window))??;
         let bytes: u64 = staged.files.iter().map(|file| file.digest.bytes).sum();
         let files = staged.files.len();
         tracing::info!(
@@ -98,15 +95,15 @@ fn stage_files(
     unpacked: Unpacked,
     staging: &Staging,
     ledger: &SourceLedger,
-) -> Result<Vec<FileRecord>, ArchiveError> {
+) -> Result<Vec<FileRecord>, FetchError> {
     for path in unpacked.skipped {
         tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
     }
     let files: Vec<FileRecord> = unpacked.files.iter().map(|file| file.record().clone()).collect();
+    check_hours(window, &files)?;
+    let of_disk = |error| FetchError::Disk(window, error);
+    check_undated_names(window, &files, ledger)?;
     for file in &files {
-        if EventFileName::parse(&file.name).is_some_and(|name| !window.contains(name.hour)) {
-            tracing::warn!("{window}: `{}` names an hour outside the window; it is staged all the same", file.name);
-        }
         tracing::info!(
             "{window}: `{}` {} bytes, {} events, CRC64NVME {}",
             file.name,
@@ -115,15 +112,56 @@ fn stage_files(
             file.digest.crc64nvme
         );
     }
-    log_superseded(window, &files, ledger)?;
+    log_superseded(window, &files, ledger).map_err(of_disk)?;
     if !files.is_empty() {
-        ledger.append(
-            window.start().date(),
-            &HourRecord::Staging { time: Utc::now(), window: Some(window), files: files.clone() },
-        )?;
-        staging.publish(unpacked.files)?;
+        let record = HourRecord::Staging { time: Utc::now(), window: Some(window), files: files.clone() };
+        ledger.append(window.start().date(), &record).map_err(of_disk)?;
+        staging.publish(unpacked.files).map_err(of_disk)?;
     }
     Ok(files)
+}
+
+/// Refuses the archive of another window: its files would replace those of hours that are done, and make hours done that it does not hold.
+fn check_hours(window: HourWindow, files: &[FileRecord]) -> Result<(), FetchError> {
+    let is_foreign = |name: &str| EventFileName::parse(name).is_some_and(|name| !window.contains(name.hour));
+    match files.iter().find(|file| is_foreign(&file.name)) {
+        Some(file) => Err(FetchError::ForeignHour { window, file: file.name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a file that would replace one of another window. A name without an hour is all that tells such files apart.
+fn check_undated_names(window: HourWindow, files: &[FileRecord], ledger: &SourceLedger) -> Result<(), FetchError> {
+    let undated: Vec<&FileRecord> = files.iter().filter(|file| EventFileName::parse(&file.name).is_none()).collect();
+    if undated.is_empty() {
+        return Ok(());
+    }
+    let of_disk = |error| FetchError::Disk(window, error);
+    let (known, day) = (ledger.undated().map_err(of_disk)?, ledger.index(window.start().date()).map_err(of_disk)?);
+    let owner = ledger.owner();
+    for file in undated {
+        // Earlier versions did not note the window; what is known of its hours tells.
+        let is_of_this = |before: &Option<HourWindow>| match before {
+            Some(before) => *before == window,
+            None => window.hours().any(|hour| day.last_fetched(hour, &owner).contains(&file.name)),
+        };
+        let mut others = known.undated(&file.name).iter().filter(|(_, digest)| *digest != file.digest);
+        if let Some((other, _)) = others.find(|(before, _)| !is_of_this(before)) {
+            let other = other.map_or_else(|| "another window".to_owned(), |other| other.to_string());
+            return Err(FetchError::NameTaken { window, file: file.name.clone(), other });
+        }
+    }
+    Ok(())
+}
+
+/// In which form the files of a window are staged: those of an hour that is known in one form keep it, lest they stand twice in the bucket.
+pub(crate) fn formats(window: HourWindow, default: Format, ledger: &SourceLedger) -> Result<Formats, DiskError> {
+    let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
+    let known = |hour| {
+        let name = index.last_fetched(hour, &owner).first()?;
+        Some((hour, if name.ends_with(".gz") { Format::JsonGz } else { Format::Json }))
+    };
+    Ok(Formats { default, hours: window.hours().filter_map(known).collect() })
 }
 
 /// Notes that the hours of a window, whose files are published, are done: the last step.
@@ -131,39 +169,18 @@ fn note_fetched(
     window: HourWindow,
     requested_at: DateTime<Utc>,
     files: Vec<FileRecord>,
+    has_skipped: bool,
     ledger: &SourceLedger,
-) -> Result<StagedWindow, ArchiveError> {
-    ledger.note_project(&files)?;
-    let (unsettled, no_data) = (unsettled(window, requested_at), hours_without_files(window, &files));
-    let record = HourRecord::Fetched {
-        time: Utc::now(),
-        window,
-        source: ledger.source().clone(),
-        requested_at,
-        unsettled: unsettled.clone(),
-        no_data: no_data.clone(),
-        files: files.clone(),
-    };
-    ledger.append(window.start().date(), &record)?;
-    Ok(StagedWindow { files, unsettled, no_data })
-}
-
-/// The hours that Amplitude did not have whole when they were asked for.
-pub(crate) fn unsettled(window: HourWindow, requested_at: DateTime<Utc>) -> Vec<Hour> {
-    window.hours().filter(|hour| requested_at < hour.settled_at()).collect()
-}
-
-/// Says which hours were not settled.
-pub(crate) fn log_unsettled(hours: &[Hour]) {
-    for window in contiguous(hours.iter().copied()) {
-        tracing::warn!(
-            "{window}: not yet settled (Amplitude offers an hour 2 hours after it ends); a later call without a window fetches it again"
-        );
-    }
+) -> Result<StagedWindow, FetchError> {
+    let of_disk = |error| FetchError::Disk(window, error);
+    ledger.note_project(&files).map_err(of_disk)?;
+    let staged = came_of(window, requested_at, files, has_skipped);
+    ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)?;
+    Ok(staged)
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
-fn log_superseded(window: HourWindow, files: &[FileRecord], ledger: &SourceLedger) -> Result<(), ArchiveError> {
+fn log_superseded(window: HourWindow, files: &[FileRecord], ledger: &SourceLedger) -> Result<(), DiskError> {
     let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
     for hour in window.hours() {
         for gone in

@@ -45,6 +45,20 @@ impl SourceLedger {
         self.ledger.hours(Partition::Day(day), &self.owners())
     }
 
+    /// What is known of files whose names tell no hour.
+    ///
+    /// # Errors
+    /// As [`Self::index`].
+    pub fn undated(&self) -> Result<HourIndex, DiskError> {
+        self.ledger.hours(Partition::Undated, &self.owners())
+    }
+
+    /// Whether the hours of `source` are this one's too.
+    pub fn is_ours(&self, source: &SourceId) -> bool {
+        let owners = self.owners();
+        owners.owner_of(source) == owners.owner_of(&self.source)
+    }
+
     /// Notes what became of hours of `day` and waits until it is on disk.
     pub fn append(&self, day: NaiveDate, record: &HourRecord) -> Result<(), DiskError> {
         self.ledger.append(day, record)

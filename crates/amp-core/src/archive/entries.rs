@@ -10,7 +10,7 @@ use super::buffers::{OUTPUT_BYTES, fill};
 use super::error::{ArchiveError, EntryProblem};
 use super::export::ExportArchive;
 use super::positioned::Positioned;
-use super::unpacking::{Format, Shared};
+use super::unpacking::{Format, Formats, Shared};
 use crate::disk::DiskContext;
 use crate::name::{EntryKind, EntryName};
 
@@ -41,12 +41,14 @@ pub(super) struct EventEntry {
 }
 
 impl EventEntry {
-    /// What its file is called when it is staged as `format`.
-    pub(super) fn file_name(&self, format: Format) -> EntryName {
-        match format {
-            Format::JsonGz if self.gzipped => self.name.clone(),
-            _ => self.name.without_gz(),
-        }
+    /// Whether its file is gzip as it came.
+    pub(super) fn keeps_gzip(&self, formats: &Formats) -> bool {
+        self.gzipped && formats.of(&self.name) == Format::JsonGz
+    }
+
+    /// What its file is called when it is staged.
+    pub(super) fn file_name(&self, formats: &Formats) -> EntryName {
+        if self.keeps_gzip(formats) { self.name.clone() } else { self.name.without_gz() }
     }
 
     /// What a failed read of it, or a failed write of what came out, means.

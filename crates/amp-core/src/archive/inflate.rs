@@ -7,7 +7,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::buffers::{INPUT_BYTES, OUTPUT_BYTES, fill};
 use super::entries::EventEntry;
 use super::error::ArchiveError;
-use super::unpacking::{Format, Shared};
+use super::unpacking::Shared;
 use crate::checksum::{Digester, LineCounter};
 use crate::progress::Transfer;
 use crate::stage::{PartialFile, SealedFile};
@@ -27,7 +27,7 @@ impl<'a> Inflater<'a> {
     pub(super) fn unpack(&mut self, zipped: impl Read, event: &EventEntry) -> Result<SealedFile, ArchiveError> {
         let failed = |error| event.failed(error);
         let mut file = self.shared.how.staging.partial()?;
-        let keeps_gzip = self.shared.how.format == Format::JsonGz && event.gzipped;
+        let keeps_gzip = event.keeps_gzip(self.shared.how.formats);
         let (digest, lines) = if keeps_gzip {
             let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default(), shared: self.shared };
             let mut gzip = open_gzip(tee).map_err(failed)?;
@@ -52,7 +52,7 @@ impl<'a> Inflater<'a> {
             };
             (digester.digest(), lines)
         };
-        Ok(file.seal(&event.file_name(self.shared.how.format), digest, lines)?)
+        Ok(file.seal(&event.file_name(self.shared.how.formats), digest, lines)?)
     }
 
     /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer.

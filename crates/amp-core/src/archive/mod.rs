@@ -26,7 +26,7 @@ pub use limits::Limits;
 use limits::Volume;
 pub use streaming::StreamingUnpacker;
 use unpacking::Shared;
-pub use unpacking::{Format, Unpacking};
+pub use unpacking::{Format, Formats, Unpacking};
 
 use crate::stage::SealedFile;
 

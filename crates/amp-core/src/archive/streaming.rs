@@ -22,7 +22,7 @@ use super::error::ArchiveError;
 use super::headers::LocalHeader;
 use super::inflate::Inflater;
 use super::limits::{Limits, Volume};
-use super::unpacking::{Format, Shared, Unpacking};
+use super::unpacking::{Formats, Shared, Unpacking};
 use crate::name::{EntryKind, EntryName};
 use crate::progress::NoProgress;
 use crate::stage::{SealedFile, Staging};
@@ -75,7 +75,7 @@ struct Done {
 impl StreamingUnpacker {
     /// Begins with the archive that is being written to `file`; `path` is for messages. Of `limits`, the ratio counts for what has arrived.
     #[must_use]
-    pub fn start(file: File, path: &Path, staging: Arc<Staging>, format: Format, limits: Limits) -> Self {
+    pub fn start(file: File, path: &Path, staging: Arc<Staging>, formats: Formats, limits: Limits) -> Self {
         let inner = Arc::new(Inner::default());
         let (shared, path) = (Arc::clone(&inner), path.to_owned());
         let run = move || {
@@ -83,7 +83,7 @@ impl StreamingUnpacker {
             let _end = ThreadEnd(&shared);
             let how = Unpacking {
                 staging: &staging,
-                format,
+                formats: &formats,
                 limits,
                 threads: 1,
                 transfer: &NoProgress,
@@ -142,7 +142,7 @@ impl StreamingUnpacker {
         let Some(Done { fingerprint, file, inflated }) = done else { return Ok(None) };
         let record = file.record();
         self.inner.ready.subtract(inflated, record.digest.bytes);
-        if fingerprint != entry.fingerprint || record.name != entry.event.file_name(shared.how.format).to_string() {
+        if fingerprint != entry.fingerprint || record.name != entry.event.file_name(shared.how.formats).to_string() {
             return Ok(None);
         }
         shared.account(inflated, record.digest.bytes)?;

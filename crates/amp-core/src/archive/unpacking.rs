@@ -1,9 +1,12 @@
 //! How an archive is unpacked, and what all threads at work on it share.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::error::{ArchiveError, Limit};
 use super::limits::{Limits, Volume};
+use crate::hour::Hour;
+use crate::name::{EntryName, EventFileName};
 use crate::progress::Transfer;
 use crate::stage::Staging;
 
@@ -16,12 +19,35 @@ pub enum Format {
     JsonGz,
 }
 
+/// In which form the files of each hour are staged.
+#[derive(Debug, Clone)]
+pub struct Formats {
+    /// Where nothing else is known.
+    pub default: Format,
+    /// Of hours whose files are known in one form: another would stand beside it, not in its place.
+    pub hours: HashMap<Hour, Format>,
+}
+
+impl Formats {
+    /// In which form the file of an entry of that name is staged.
+    pub fn of(&self, entry: &EntryName) -> Format {
+        let hour = EventFileName::parse(entry.as_str()).map(|name| name.hour);
+        hour.and_then(|hour| self.hours.get(&hour)).copied().unwrap_or(self.default)
+    }
+}
+
+impl From<Format> for Formats {
+    fn from(default: Format) -> Self {
+        Self { default, hours: HashMap::new() }
+    }
+}
+
 /// How to unpack an archive.
 pub struct Unpacking<'a> {
     /// Where the files will be staged.
     pub staging: &'a Staging,
     /// In which form.
-    pub format: Format,
+    pub formats: &'a Formats,
     /// What the archive may unpack to at most.
     pub limits: Limits,
     /// How many entries are unpacked at the same time; at least one.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::owners::{Owner, Owners};
 use super::record::{FileRecord, HourRecord};
+use crate::checksum::Digest;
 use crate::hour::Hour;
 use crate::name::EventFileName;
 use crate::window::HourWindow;
@@ -50,6 +51,8 @@ pub struct HourIndex {
     /// When an hour was first asked for, settled by then, that has had no data ever since.
     empty_since: HashMap<Hour, BTreeMap<Owner, DateTime<Utc>>>,
     digests: HashMap<String, Vec<FileRecord>>,
+    /// Of files whose names tell no hour: with which windows they came, and with which bytes.
+    undated: HashMap<String, Vec<(Option<HourWindow>, Digest)>>,
     /// Owners, the one that asked last at the end.
     asked: Vec<Owner>,
     splits: Vec<HourWindow>,
@@ -91,8 +94,11 @@ impl HourIndex {
                 window.hours().for_each(|hour| self.set(hour, &owner, HourEntry::Accepted));
             }
             HourRecord::Split { window, .. } => self.splits.push(window),
-            HourRecord::Staging { files, .. } => {
+            HourRecord::Staging { window, files, .. } => {
                 for file in files {
+                    if EventFileName::parse(&file.name).is_none() {
+                        self.undated.entry(file.name.clone()).or_default().push((window, file.digest));
+                    }
                     self.digests.entry(file.name.clone()).or_default().push(file);
                 }
             }
@@ -162,6 +168,11 @@ impl HourIndex {
     /// Empty when amp-extract did not make it.
     pub fn digests(&self, name: &str) -> &[FileRecord] {
         self.digests.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// With which windows a file of that name, which tells no hour, came, and with which bytes. Earlier versions did not note the window.
+    pub fn undated(&self, name: &str) -> &[(Option<HourWindow>, Digest)] {
+        self.undated.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Windows that had to be asked for in parts.

@@ -46,6 +46,11 @@ impl SourceId {
         Self(hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The source that stood somewhere as `text`.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// As it stands in the ledger: twelve hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use amp_core::archive::{ArchiveError, ExportArchive, Format, Limits, StreamingUnpacker, Unpacking, unpack};
+use amp_core::archive::{ArchiveError, ExportArchive, Format, Formats, Limits, StreamingUnpacker, Unpacking, unpack};
 use amp_core::progress::NoProgress;
 use amp_core::stage::Staging;
 
@@ -65,11 +65,19 @@ fn unpacked(zip: &[u8], format: Format) -> Result<BTreeMap<String, Vec<u8>>, Arc
     let before = files_below(dir.path());
     let cancelled = AtomicBool::new(false);
     let limits = Limits { max_unpacked: MAX_UNPACKED, max_ratio: MAX_RATIO };
-    let how = Unpacking { staging: &staging, format, limits, threads: 2, transfer: &NoProgress, cancelled: &cancelled };
+    let formats = Formats::from(format);
+    let how = Unpacking {
+        staging: &staging,
+        formats: &formats,
+        limits,
+        threads: 2,
+        transfer: &NoProgress,
+        cancelled: &cancelled,
+    };
     // With a head start where the size is odd: what comes of it must be the same.
     let streaming = (zip.len() % 2 == 1).then(|| {
         let streaming =
-            StreamingUnpacker::start(File::open(&path).unwrap(), &path, Arc::clone(&staging), format, limits);
+            StreamingUnpacker::start(File::open(&path).unwrap(), &path, Arc::clone(&staging), formats.clone(), limits);
         streaming.arrived(zip.len() as u64);
         thread::sleep(Duration::from_micros(100));
         streaming

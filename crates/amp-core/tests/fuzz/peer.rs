@@ -53,7 +53,7 @@ enum Kind {
 }
 
 fn kind(name: &str) -> Kind {
-    match name {
+    match name.to_ascii_lowercase() {
         _ if name.ends_with(".json.gz") => Kind::Gzip,
         _ if name.ends_with(".json") => Kind::Plain,
         _ if name.ends_with(".zip") => Kind::Zip,
@@ -63,11 +63,13 @@ fn kind(name: &str) -> Kind {
 
 fn staged(name: &str, kind: Kind, content: Option<Vec<u8>>, keep_gzip: bool) -> Option<(String, Vec<u8>)> {
     let content = content?;
+    let ending = if kind == Kind::Plain { ".json" } else { ".json.gz" };
+    let stem = &name[..name.len() - ending.len()];
     if kind == Kind::Plain {
-        return Some((name.to_owned(), content));
+        return Some((format!("{stem}.json"), content));
     }
     let plain = gunzip(&content)?;
-    Some(if keep_gzip { (name.to_owned(), content) } else { (name.trim_end_matches(".gz").to_owned(), plain) })
+    Some(if keep_gzip { (format!("{stem}.json.gz"), content) } else { (format!("{stem}.json"), plain) })
 }
 
 /// Gzip members one after the other, none being no bytes.

@@ -272,13 +272,6 @@ fn an_archive_without_members_is_success_with_a_warning() {
 }
 
 #[test]
-fn a_file_of_an_hour_that_was_not_asked_for_is_staged_all_the_same_with_a_warning() {
-    let stray = "100011471_2025-11-05_9#0.json";
-    let ran = accepted(one(NAME, gzip(EVENTS)).file(stray, EVENTS), &[(stray, EVENTS), (FILE, EVENTS)]);
-    ran.says(&["warning: ", stray, "outside the window"]);
-}
-
-#[test]
 fn ten_thousand_members_are_staged() {
     let mut archive = ArchiveBuilder::new();
     for part in 0..10_000 {

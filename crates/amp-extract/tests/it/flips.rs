@@ -29,7 +29,7 @@ fn unpacked_once(staging: &Arc<Staging>, bytes: &[u8], format: Format, head_star
     let limits = Limits { max_unpacked: 1 << 20, max_ratio: 250 };
     let streaming = head_start.then(|| {
         let streaming =
-            StreamingUnpacker::start(fs::File::open(&path).unwrap(), &path, Arc::clone(staging), format, limits);
+            StreamingUnpacker::start(fs::File::open(&path).unwrap(), &path, Arc::clone(staging), format.into(), limits);
         streaming.arrived(bytes.len() as u64);
         // Time for a member or two, mostly; how far it comes must not matter.
         thread::sleep(Duration::from_micros(50));
@@ -37,8 +37,14 @@ fn unpacked_once(staging: &Arc<Staging>, bytes: &[u8], format: Format, head_star
     });
     let archive = ExportArchive::open(&path);
     fs::remove_file(&path).unwrap();
-    let how =
-        Unpacking { staging, format, limits, threads: 1, transfer: &NoProgress, cancelled: &AtomicBool::new(false) };
+    let how = Unpacking {
+        staging,
+        formats: &format.into(),
+        limits,
+        threads: 1,
+        transfer: &NoProgress,
+        cancelled: &AtomicBool::new(false),
+    };
     let unpacked = archive.and_then(|archive| unpack(&archive, &how, streaming.as_ref()));
     drop(streaming);
     let files = unpacked.ok().map(|unpacked| {

@@ -13,6 +13,7 @@ mod concurrency;
 mod disk;
 mod durability;
 mod flips;
+mod foreign;
 mod late;
 mod ledger;
 mod limits;

@@ -52,6 +52,7 @@ fn endpoint_format_and_retries_follow_the_same_order() {
     from_dotenv(&lab, "").env("AMP_BASE_URL", wrong.clone()).args(&["--max-retries", "0"]).run().exits(75);
     from_dotenv(&lab, "").env("AMP_BASE_URL", wrong).args(&["--base-url", &lab.server.base_url()]).run().exits(0);
 
+    let lab = Lab::new();
     from_dotenv(&lab, "AMP_FORMAT=json").env("AMP_FORMAT", "json.gz").args(&["--force"]).run().exits(0);
     assert!(lab.staged_names().iter().any(|name| name.ends_with(".json.gz")));
     let lab = Lab::new();

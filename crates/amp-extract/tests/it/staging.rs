@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use amp_core::ledger::SourceId;
+use amp_core::secret::Secret;
 use amp_sandbox::archive::gzip;
+use chrono::{DateTime, Utc};
 
 use crate::support::{DAY, HOUR, Lab, this_hour};
 
@@ -76,10 +79,15 @@ fn an_archive_is_deleted_when_its_files_are_staged_unless_it_is_to_be_kept() {
     assert_eq!(Some(kept), lab.server.archive_bytes(HOUR.parse().unwrap()).unwrap());
 }
 
-/// An archive of the hour as an earlier run left it, downloaded at that time.
+/// An archive of the hour as an earlier run left it, asked for at that time.
 fn leave(lab: &Lab, bytes: &[u8], at: SystemTime) {
     lab.write(&format!("downloaded_data/{ARCHIVE}"), bytes);
-    fs::File::options().write(true).open(lab.path("downloaded_data").join(ARCHIVE)).unwrap().set_modified(at).unwrap();
+    let source = SourceId::new("127.0.0.1", &Secret::new(lab.server.api_key().to_owned()));
+    let time = DateTime::<Utc>::from(at).to_rfc3339();
+    for (name, value) in [("user.amp.source", source.as_str()), ("user.amp.requested_at", &time)] {
+        let path = lab.path("downloaded_data").join(ARCHIVE);
+        rustix::fs::setxattr(path, name, value.as_bytes(), rustix::fs::XattrFlags::empty()).unwrap();
+    }
 }
 
 fn whole(lab: &Lab) -> Vec<u8> {
@@ -138,6 +146,27 @@ fn a_kept_archive_of_an_unsettled_hour_does_not_stand_in_for_the_settled_one() {
     for _ in 0..2 {
         assert_eq!(lab.run(&["--start", &hour, "--end", &hour, "--keep-archives"]).exits(0)["requests"], 1);
     }
+}
+
+#[test]
+fn an_archive_that_was_copied_does_not_pass_for_one_of_now() {
+    let lab = Lab::new();
+    let hour = this_hour().to_string();
+    let window = ["--start", &hour, "--end", &hour, "--keep-archives"];
+    lab.run(&window).exits(0);
+    let path = lab.path("downloaded_data").join(&lab.names("downloaded_data")[0]);
+    // A copy has its own times, and of the attributes what the copying program cared to take along.
+    fs::write(lab.path("copy"), fs::read(&path).unwrap()).unwrap();
+    fs::rename(lab.path("copy"), &path).unwrap();
+    let ran = lab.run(&window);
+    assert_eq!(ran.exits(0)["requests"], 1);
+    assert_eq!(ran.json()["hours"]["unsettled"], 1);
+    let whole_day = lab.path("downloaded_data").join("amplitude_20251106T00_20251106T23.zip");
+    fs::copy(&path, whole_day).unwrap();
+    let ran = lab.run(&["--date", DAY]);
+    assert_eq!(ran.exits(0)["requests"], 1);
+    fs::remove_file(&path).unwrap();
+    lab.assert_staged(&[&hour, DAY]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Lab {
             File::open(self.path()).unwrap(),
             &self.path(),
             Arc::clone(&self.staging),
-            format,
+            format.into(),
             limits,
         )
     }
@@ -66,7 +66,14 @@ impl Lab {
     ) -> Result<Unpacked, ArchiveError> {
         let cancelled = AtomicBool::new(cancelled);
         let staging = &self.staging;
-        let how = Unpacking { staging, format, limits, threads: 2, transfer: &NoProgress, cancelled: &cancelled };
+        let how = Unpacking {
+            staging,
+            formats: &format.into(),
+            limits,
+            threads: 2,
+            transfer: &NoProgress,
+            cancelled: &cancelled,
+        };
         unpack(&ExportArchive::open(&self.path())?, &how, Some(streaming))
     }
 
@@ -210,7 +217,8 @@ fn what_lies_ready_counts_before_it_is_taken() {
     wait_for(&streaming, 300 << 10);
     let (staging, cancelled) = (&lab.staging, &AtomicBool::new(false));
     let limits = within(1200 << 10);
-    let how = Unpacking { staging, format: Format::Json, limits, threads: 1, transfer: &NoProgress, cancelled };
+    let how =
+        Unpacking { staging, formats: &Format::Json.into(), limits, threads: 1, transfer: &NoProgress, cancelled };
     let error = unpack(&ExportArchive::open(&lab.path()).unwrap(), &how, Some(&streaming)).unwrap_err();
     assert!(matches!(error, ArchiveError::TooMuch(_)), "{error}");
 }
