@@ -59,6 +59,7 @@ impl Loader {
             if self.stop.is_requested() {
                 break;
             }
+            // Opened before it takes a permit, for its size decides which one; the handle stays the same file if the name is given to another.
             let staged = match self.inspector.open(&planned.file) {
                 Ok(Some(staged)) => staged,
                 Ok(None) => {
