@@ -13,6 +13,7 @@ pub mod lock;
 pub mod name;
 pub mod progress;
 pub mod receipt;
+pub mod reserve;
 pub mod retry;
 pub mod secret;
 pub mod stage;

@@ -26,6 +26,7 @@ use crate::checksum::Digest;
 use crate::disk::{DiskContext, DiskError};
 use crate::hour::parse_date;
 use crate::jsonl::{append, read, read_sound};
+use crate::reserve::Reserve;
 
 /// How far a file of the ledger had come. Lines are only appended: while the position is the same, so is what the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,7 @@ pub struct Ledger {
     hours: PathBuf,
     loads: PathBuf,
     sources: PathBuf,
+    reserve: Reserve,
 }
 
 impl Ledger {
@@ -60,6 +62,7 @@ impl Ledger {
             hours: state_dir.join("hours"),
             loads: state_dir.join("loads"),
             sources: state_dir.join("sources.jsonl"),
+            reserve: Reserve::at(state_dir),
         }
     }
 
@@ -89,7 +92,7 @@ impl Ledger {
         append(&self.sources, records)
     }
 
-    /// Notes files that S3 confirmed and waits until the notes are on disk.
+    /// Notes files that S3 confirmed and waits until the notes are on disk, in the room kept in reserve where the disk is full.
     ///
     /// # Errors
     /// When a line cannot be written and synced; then nothing may be deleted.
@@ -100,7 +103,7 @@ impl Ledger {
         }
         partitions
             .into_iter()
-            .try_for_each(|(partition, records)| append(&self.loads.join(partition.file_name()), &records))
+            .try_for_each(|(partition, records)| self.reserve.append(&self.loads.join(partition.file_name()), &records))
     }
 
     /// Whether no hour was ever asked for.

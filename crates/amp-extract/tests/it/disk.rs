@@ -1,10 +1,8 @@
 //! Disks that refuse.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-use amp_sandbox::tools;
+use amp_sandbox::tools::SmallDisk;
 
 use crate::support::{DAY, HOUR, Lab};
 
@@ -85,33 +83,11 @@ fn a_download_that_the_disk_refuses_leaves_nothing() {
     lab.assert_staged(&[HOUR]);
 }
 
-/// A file system of its own, in memory.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir(&path).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(&path).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(path))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_completes() {
     let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(700));
     // The limit leaves 5 % of what is free, which must be more than one buffer of the head start, half of whose disk may be full by then.
-    let disk = SmallDisk::mount(lab.path("extracted_data"), "16m");
-    if !tools::has("the right to mount", disk.is_some()) {
-        return;
-    }
-    let disk = disk.unwrap();
+    let Some(disk) = SmallDisk::mount(&lab.path("extracted_data"), "16m") else { return };
     let total: usize = lab.expected(&[DAY]).values().map(Vec::len).sum();
     assert!(total > 20 << 20, "{total}");
 
@@ -128,7 +104,7 @@ fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_comp
     assert_eq!(lab.server.requests().len(), 1, "the archive is kept for the run with room");
 
     // A fault of the disk is no reason to lose what fits.
-    assert!(Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk.0).status().unwrap().success());
+    disk.resize("64m");
     assert_eq!(lab.run(&["--date", DAY]).exits(0)["requests"], 0);
     lab.assert_staged(&[DAY]);
 }

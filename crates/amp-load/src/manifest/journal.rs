@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
-use amp_core::jsonl::{append, read};
+use amp_core::jsonl::read;
 use amp_core::ledger::{LedgerPositions, LoadRecord, ObjectRef};
+use amp_core::reserve::Reserve;
 use amp_core::stage::Staging;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ pub(super) struct ManifestRecord {
 #[derive(Debug)]
 pub(crate) struct ManifestJournal {
     path: PathBuf,
+    reserve: Reserve,
     newest: Mutex<BTreeMap<ObjectRef, ManifestRecord>>,
 }
 
@@ -37,10 +39,11 @@ impl ManifestJournal {
     /// # Errors
     /// When the disk refuses; a damaged line is no error: its manifest is put again.
     pub(crate) fn open(staging: &Staging) -> Result<Self, DiskError> {
+        let reserve = Reserve::at(&staging.state_dir());
         let path = staging.state_dir().join("manifests.jsonl");
         let mut newest = BTreeMap::new();
         read(&path, |line: ManifestRecord| drop(newest.insert(line.load.object(), line)))?;
-        Ok(Self { path, newest: Mutex::new(newest) })
+        Ok(Self { path, reserve, newest: Mutex::new(newest) })
     }
 
     /// The newest record of each manifest.
@@ -65,7 +68,7 @@ impl ManifestJournal {
     /// Adds a line and waits until it is on disk.
     pub(super) fn append(&self, line: ManifestRecord) -> Result<(), DiskError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        append(&self.path, std::slice::from_ref(&line))?;
+        self.reserve.append(&self.path, std::slice::from_ref(&line))?;
         newest.insert(line.load.object(), line);
         Ok(())
     }

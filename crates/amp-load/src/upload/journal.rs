@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use amp_core::disk::{DiskContext, DiskError};
-use amp_core::jsonl::{append, read};
+use amp_core::jsonl::read;
 use amp_core::ledger::ObjectRef;
+use amp_core::reserve::Reserve;
 use amp_core::stage::Staging;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,7 @@ pub enum Leftover {
 #[derive(Debug)]
 pub struct UploadJournal {
     path: PathBuf,
+    reserve: Reserve,
     bucket: String,
     endpoint: Option<String>,
     open: Mutex<OpenUploads>,
@@ -88,10 +90,11 @@ impl OpenUploads {
 impl UploadJournal {
     /// Reads the journal of `staging`, for uploads to that bucket.
     pub fn open(staging: &Staging, bucket: &str, endpoint: Option<String>) -> Result<Self, DiskError> {
+        let reserve = Reserve::at(&staging.state_dir());
         let path = staging.state_dir().join("uploads.jsonl");
         let mut open = OpenUploads::default();
         open.lines += read(&path, |line| open.apply(line))?;
-        Ok(Self { path, bucket: bucket.to_owned(), endpoint, open: Mutex::new(open) })
+        Ok(Self { path, reserve, bucket: bucket.to_owned(), endpoint, open: Mutex::new(open) })
     }
 
     /// What earlier runs left open in this bucket.
@@ -127,7 +130,7 @@ impl UploadJournal {
         let object = ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() };
         let line = JournalRecord { time: Utc::now(), object, upload_id: id.map(str::to_owned), state };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        append(&self.path, std::slice::from_ref(&line))?;
+        self.reserve.append(&self.path, std::slice::from_ref(&line))?;
         open.apply(line);
         Ok(())
     }

@@ -12,6 +12,7 @@ mod confirmation;
 mod durability;
 mod exists;
 mod faults;
+mod full_disk;
 mod keys;
 mod local;
 mod manifests;
