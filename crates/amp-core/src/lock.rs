@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Holds off other runs of the same program for as long as it lives. The kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -36,11 +39,36 @@ impl RunLock {
     }
 }
 
-/// Waits for the lock at `path` and holds it while the returned file lives; for steps of microseconds only.
-pub(crate) fn hold(path: &Path) -> io::Result<File> {
+/// How long [`hold`] waits: a holder needs milliseconds, or seconds where its disk is slow to sync. Longer, it is stopped or its disk is dying.
+const HOLD_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at a lock that is held.
+const HOLD_PAUSE: Duration = Duration::from_millis(2);
+
+/// Waits for the lock at `path` and holds it while the returned file lives; for short steps only. Gives up after [`HOLD_LIMIT`], and at once
+/// when `cancelled` is set: the kernel's own wait could not be ended.
+pub(crate) fn hold(path: &Path, cancelled: &AtomicBool) -> io::Result<File> {
     let file = open(path)?;
-    file.lock()?;
-    Ok(file)
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if cancelled.load(Ordering::Relaxed) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "another process holds it, and this run is stopping",
+                ));
+            }
+            Err(TryLockError::WouldBlock) if began.elapsed() >= HOLD_LIMIT => {
+                let path = path.display();
+                let held = format!(
+                    "another process has held it for {HOLD_LIMIT:?}; it is stopped or its disk hangs (`fuser {path}` names it)"
+                );
+                return Err(io::Error::new(io::ErrorKind::TimedOut, held));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(HOLD_PAUSE),
+        }
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -59,5 +87,20 @@ mod tests {
         assert!(matches!(RunLock::acquire(&path), Err(LockError::Held(_))));
         drop(first);
         RunLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn the_wait_for_a_lock_that_is_held_ends_with_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("names.lock");
+        let running = AtomicBool::new(false);
+        let held = hold(&path, &running).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| hold(&path, &running));
+            running.store(true, Ordering::Relaxed);
+            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        });
+        drop(held);
+        hold(&path, &running).unwrap();
     }
 }

@@ -8,7 +8,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::checksum::{Digest, Digester};
 use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
@@ -16,6 +17,7 @@ use crate::ledger::{FileIdentity, FileRecord};
 use crate::lock::{self, LockError, RunLock};
 use crate::name::EntryName;
 use crate::receipt::Receipt;
+use crate::reserve::Reserve;
 
 /// The directory of the programs' own state within `extracted_data/`.
 pub const STATE_DIR: &str = ".amp";
@@ -25,6 +27,7 @@ pub const STATE_DIR: &str = ".amp";
 pub struct Staging {
     root: PathBuf,
     next_partial: AtomicU64,
+    cancelled: Arc<AtomicBool>,
 }
 
 /// What lies in `extracted_data/`.
@@ -37,19 +40,25 @@ pub struct Scan {
 }
 
 impl Staging {
-    /// Opens the directory `root`, making it and its state directory where they are missing.
+    /// Opens the directory `root`, making it and its state directory, and filling the reserve, where they are missing.
     ///
     /// # Errors
     /// When a part cannot be made or is no directory.
     pub fn open(root: &Path) -> Result<Self, DiskError> {
         let staging = Self::existing(root);
         create_private_dir(&staging.partials())?;
+        Reserve::at(&staging.state_dir()).fill();
         Ok(staging)
+    }
+
+    /// The same, where waiting for the other program ends as soon as `cancelled` is set.
+    pub fn until(self, cancelled: Arc<AtomicBool>) -> Self {
+        Self { cancelled, ..self }
     }
 
     /// The directory `root` as it stands, for looking only: nothing is made.
     pub fn existing(root: &Path) -> Self {
-        Self { root: root.to_owned(), next_partial: AtomicU64::new(0) }
+        Self { root: root.to_owned(), next_partial: AtomicU64::new(0), cancelled: Arc::default() }
     }
 
     /// The directory itself.
@@ -119,7 +128,7 @@ impl Staging {
     /// # Errors
     /// When one cannot be renamed; those before it stay, they are whole.
     pub fn publish(&self, files: Vec<SealedFile>) -> Result<(), DiskError> {
-        let _names = hold_names(&self.names_lock())?;
+        let _names = hold_names(&self.names_lock(), &self.cancelled)?;
         for SealedFile { temporary, record } in files {
             let path = self.root.join(&record.name);
             fs::rename(&temporary.path, &path).context("rename a finished file to", &path)?;
@@ -180,7 +189,8 @@ impl Staging {
             file => file.context("open", &path)?,
         };
         let metadata = file.metadata().context("look at", &path)?;
-        Ok(Some(StagedFile { names_lock: self.names_lock(), name: name.to_owned(), path, file, metadata }))
+        let (names_lock, cancelled) = (self.names_lock(), Arc::clone(&self.cancelled));
+        Ok(Some(StagedFile { names_lock, cancelled, name: name.to_owned(), path, file, metadata }))
     }
 }
 
@@ -265,8 +275,8 @@ impl SealedFile {
 }
 
 /// Held for the moment of publishing or deleting, so that no file is deleted that was replaced after it was looked at.
-fn hold_names(path: &Path) -> Result<File, DiskError> {
-    lock::hold(path).context("lock", path)
+fn hold_names(path: &Path, cancelled: &AtomicBool) -> Result<File, DiskError> {
+    lock::hold(path, cancelled).context("lock", path)
 }
 
 fn digest_of(mut file: File) -> io::Result<Digest> {
@@ -291,6 +301,7 @@ fn file_identity(metadata: &Metadata) -> FileIdentity {
 #[derive(Debug)]
 pub struct StagedFile {
     names_lock: PathBuf,
+    cancelled: Arc<AtomicBool>,
     name: String,
     path: PathBuf,
     file: File,
@@ -338,14 +349,15 @@ impl StagedFile {
         if receipt.digest().bytes != self.metadata.len() {
             return Err(io::Error::other("the receipt is not this file's")).context("delete", &self.path);
         }
-        let _names = hold_names(&self.names_lock)?;
+        let _names = hold_names(&self.names_lock, &self.cancelled)?;
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removal::Deleted),
             Err(error) => Err(error).context("look at", &self.path),
-            Ok(found) if same_file(&found, &self.metadata) => {
-                fs::remove_file(&self.path).context("delete", &self.path)?;
-                Ok(Removal::Deleted)
-            }
+            Ok(found) if same_file(&found, &self.metadata) => match fs::remove_file(&self.path) {
+                // Somebody else deleted it in between: it is gone, which is all that was wanted.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("delete", &self.path),
+                _ => Ok(Removal::Deleted),
+            },
             Ok(_) => Ok(Removal::Replaced),
         }
     }

@@ -70,7 +70,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         summary.planned(&plan);
         return Ok(());
     }
-    let staging = Staging::open(&common.extracted_dir).map_err(unusable)?;
+    let staging = Staging::open(&common.extracted_dir).map_err(unusable)?.until(session.stop.flag());
     let _lock = lock(&staging)?;
     let ledger = Ledger::at(&staging.state_dir());
     let downloads = Downloads::open(&settings.download_dir).map_err(unusable)?;

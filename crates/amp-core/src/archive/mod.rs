@@ -63,19 +63,24 @@ pub fn unpack(
     });
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(Vec::with_capacity(entries.len())));
-    std::thread::scope(|scope| {
-        for _ in 0..how.threads.clamp(1, entries.len().max(1)) {
-            scope.spawn(|| {
-                let result = work(&entries, &next, &shared, streaming);
-                let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                match (&mut *done, result) {
-                    (Ok(files), Ok(mut more)) => files.append(&mut more),
-                    // A thread that stopped because another failed has nothing to say.
-                    (Ok(_), Err(error)) | (Err(ArchiveError::Cancelled), Err(error)) => *done = Err(error),
-                    (Err(_), _) => {}
-                }
-            });
+    let work_on = || {
+        let result = work(&entries, &next, &shared, streaming);
+        let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match (&mut *done, result) {
+            (Ok(files), Ok(mut more)) => files.append(&mut more),
+            // A thread that stopped because another failed has nothing to say.
+            (Ok(_), Err(error)) | (Err(ArchiveError::Cancelled), Err(error)) => *done = Err(error),
+            (Err(_), _) => {}
         }
+    };
+    std::thread::scope(|scope| {
+        // This thread is one of them. Where the system gives no more threads, those there are do all the work.
+        for _ in 1..how.threads.clamp(1, entries.len().max(1)) {
+            if std::thread::Builder::new().spawn_scoped(scope, work_on).is_err() {
+                break;
+            }
+        }
+        work_on();
     });
     let files = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
     Ok(Unpacked { files: without_repetitions(files)?, skipped })

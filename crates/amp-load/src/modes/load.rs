@@ -32,7 +32,7 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
         return Ok(());
     }
     run.log_warnings();
-    let staging = Staging::open(root).map_err(RunError::unusable)?;
+    let staging = Staging::open(root).map_err(RunError::unusable)?.until(run.session.stop.flag());
     let _lock = staging.lock("load").map_err(|error| match error {
         LockError::Held(_) => RunError::temporary(error),
         LockError::Io(..) => RunError::unusable(error),

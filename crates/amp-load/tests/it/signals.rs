@@ -1,8 +1,10 @@
 //! Stopping, cleanly and at once.
 
+use std::fs::File;
+
 use amp_sandbox::s3::S3Op;
 
-use crate::support::{Lab, begin, ended, wait_until};
+use crate::support::{FILES, Lab, begin, ended, wait_until};
 
 fn many() -> Lab {
     let lab = Lab::new();
@@ -40,6 +42,22 @@ fn a_stop_ends_the_wait_for_a_retry() {
     let ended = ended(run);
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert_eq!(ended.document()["outcome"], "interrupted");
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_an_amp_extract_that_hangs_while_it_publishes() {
+    let lab = Lab::staged();
+    let names = File::create(lab.extracted().join(".amp/names.lock")).unwrap();
+    names.lock().unwrap();
+    let run = begin(lab.command(&[]));
+    wait_until(|| lab.loads().len() == 3);
+    run.signal("TERM").unwrap();
+    let ended = ended(run);
+    assert_eq!(ended.code, Some(143), "{ended:?}");
+    assert_eq!(lab.left(), FILES, "what could not be deleted stays");
+    drop(names);
+    assert_eq!(lab.run(&[]).counts().0, 0);
+    assert!(lab.left().is_empty());
 }
 
 #[test]
