@@ -3,7 +3,7 @@
     python with_polars.py LOCATION [DAY]      such as: s3://my-bucket/amplitude/events 2025-11-06
 
 LOCATION is a folder or the part of a bucket that holds amp-load's objects: .json, .json.gz or both, whatever the key template, as long as
-it ends with {file}. The bucket's settings are those of amp-load, from the environment or .env.
+an object's name has its day between two _. The bucket's settings are those of amp-load, from the environment or .env.
 """
 
 import os
@@ -37,8 +37,8 @@ def settings_of_bucket() -> dict[str, str]:
 
 
 def main(location: str, day: str | None = None) -> None:
-    # Every part of an export has a # in its name, with its day; nothing else in the bucket needs to.
-    files = f"{location.rstrip('/')}/**/*_{day or '*'}_*#*.json*"
+    # An export's object has its day between two _; nothing else in the bucket needs to.
+    files = f"{location.rstrip('/')}/**/*_{day or '*-*-*'}_*.json*"
     options = settings_of_bucket() if location.startswith("s3://") else None
     events = pl.scan_ndjson(files, schema=SCHEMA, include_file_paths="file", storage_options=options)
     days = (
