@@ -1,6 +1,8 @@
 //! What to ask for, of a year: windows cut to days and shards, and every hour looked up in the ledger.
 #![expect(clippy::unwrap_used, reason = "nothing from outside reaches it")]
 
+use std::collections::HashSet;
+
 use amp_core::archive::Format;
 use amp_core::checksum::Digest;
 use amp_core::hour::Hour;
@@ -10,8 +12,7 @@ use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use amp_extract::Settings;
-use amp_extract::hour_status::HourStatusReader;
-use amp_extract::plan::Plan;
+use amp_extract::plan::Planner;
 use chrono::{DateTime, Utc};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -35,8 +36,11 @@ fn settings() -> Settings {
     Settings {
         window: Some(year()),
         truncated: false,
+        daily: false,
+        shard: None,
         repair_days: 0,
         force: false,
+        accept_missing: false,
         any_404_is_empty: false,
         base_url: "http://127.0.0.1".parse().unwrap(),
         api_key: Secret::new("key".into()),
@@ -44,6 +48,7 @@ fn settings() -> Settings {
         download_dir: "downloaded_data".into(),
         lacks_key: false,
         status: false,
+        fail: false,
         keep_archives: false,
         format: Format::Json,
         concurrency: 1,
@@ -105,9 +110,8 @@ fn plan_a_year(bencher: Bencher<'_, '_>) {
     full(&ledger, &settings);
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
         let owners = Owners::read(&ledger).unwrap();
-        let owner = owners.owner_of(&settings.source());
-        let mut reader = HourStatusReader::new(&staging, &ledger, &owners, Some(owner));
-        let plan = Plan::make(year(), &settings, now(), &mut reader).unwrap();
+        let planner = Planner { settings: &settings, started: now(), staging: &staging, ledger: &ledger };
+        let (plan, _) = planner.plan(year(), &owners, &HashSet::new()).unwrap();
         assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
         plan
     });

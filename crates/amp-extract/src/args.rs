@@ -7,7 +7,7 @@ use clap::Parser;
 
 const EXAMPLES: &str = "\
 Examples:
-  amp-extract                                    yesterday, and what earlier runs missed
+  amp-extract                                    yesterday, and what is owed of earlier days
   amp-extract --date 2025-11-06                  one day
   amp-extract --start 2025-11-01 --end 2025-11-06T05
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
@@ -16,7 +16,8 @@ Examples:
 
 /// Exports raw events from Amplitude into extracted_data/, whole hours of UTC at a time.
 ///
-/// Without a window: yesterday, 00 to 23 UTC, and those hours of the last days that an earlier run asked for and did not get.
+/// Without a window: yesterday, 00 to 23 UTC, and what is owed of the days before. From the first such call on every day is owed, and so
+/// is every hour that a named window asked for and did not get.
 /// The keys are read from AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; never from the command line.
 #[derive(Debug, Parser)]
 #[command(name = "amp-extract", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -36,18 +37,28 @@ pub struct Args {
     /// The I-th of N contiguous slices of the window, counted from 1
     #[arg(long, value_name = "I/N", help_heading = "Window", hide_short_help = true)]
     pub shard: Option<String>,
-    /// Days in which the call without a window repairs what earlier runs missed; 0: none [default: 7]
+    /// Days before today in which the call without a window fetches what is owed; older hours it only names [default: 7]
     #[arg(long, value_name = "N", help_heading = "Window", hide_short_help = true)]
     pub repair_days: Option<String>,
     /// Fetch hours again that are done, and do not use archives that are there
     #[arg(long, help_heading = "Window")]
     pub force: bool,
+    /// Give up the hours of the window that are not done: fetch nothing, and name them no more
+    ///
+    /// A later call that names them fetches them all the same. --status shows them; their days get no manifest.
+    #[arg(long, conflicts_with_all = ["force", "dry_run", "status"], help_heading = "Window", hide_short_help = true)]
+    pub accept_missing: bool,
     /// Show what became of each hour and what the next run without a window would request; fetch and change nothing
     ///
-    /// Of the last 30 days, today's hours included, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and
+    /// Of the last 30 days, today's hours included and from the first day known, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and
     /// hosts are shown together, the state that most needs attention where they differ; with it, only its own.
     #[arg(long, conflicts_with_all = ["force", "dry_run"], help_heading = "Output")]
     pub status: bool,
+    /// With --status: exit code 1 if a settled hour of the window is not loaded
+    ///
+    /// Hours without data and hours that were given up count as loaded.
+    #[arg(long, requires = "status", help_heading = "Output", hide_short_help = true)]
+    pub fail: bool,
 
     /// Data residency: eu or us [env: AMP_REGION] [default: eu]
     #[arg(long, value_name = "REGION", help_heading = "Network")]

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, Owner, Owners, Partition};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, LedgerPositions, Owner, Owners, Partition};
 use amp_core::stage::Staging;
+use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 
 /// What became of an hour. The later in this order, the more it needs attention.
@@ -35,7 +36,12 @@ pub enum HourStatus {
 impl HourStatus {
     /// Whether there is nothing more to fetch.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::NoData | Self::Accepted | Self::Loaded | Self::Staged)
+        self.is_final() || *self == Self::Staged
+    }
+
+    /// Whether nothing but a new line of the ledger can change it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::NoData | Self::Accepted | Self::Loaded)
     }
 }
 
@@ -58,6 +64,47 @@ impl<'a> HourStatusReader<'a> {
     /// Whose hours it is about; `None`: everyone's.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.as_ref()
+    }
+
+    /// What is known of sources.
+    pub fn owners(&self) -> &Owners {
+        self.owners
+    }
+
+    /// The days of which the ledger knows hours, in order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn days(&self) -> Result<Vec<NaiveDate>, DiskError> {
+        self.ledger.days()
+    }
+
+    /// How far the ledger of a day has come. Nothing is read.
+    ///
+    /// # Errors
+    /// When the files cannot be looked at.
+    pub fn positions(&self, day: NaiveDate) -> Result<LedgerPositions, DiskError> {
+        self.ledger.positions(Partition::Day(day))
+    }
+
+    /// Whether no file of the day's hours has its loads noted elsewhere, under another day or none.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn rests_on_itself(&mut self, day: NaiveDate) -> Result<bool, DiskError> {
+        let index = self.index(day)?;
+        let files =
+            HourWindow::day(day).hours().flat_map(|hour| index.states(hour)).flat_map(|(_, state)| match state {
+                HourState::Fetched { files, .. } => files,
+                _ => &[],
+            });
+        Ok(files.into_iter().all(|file| Partition::of_file(&file.name) == Partition::Day(day)))
+    }
+
+    /// Lets go of what was read of a day.
+    pub fn forget(&mut self, day: NaiveDate) {
+        self.hours.remove(&day);
+        self.loaded.remove(&Partition::Day(day));
     }
 
     /// What the ledger says of a day, whoever asked.

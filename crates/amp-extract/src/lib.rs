@@ -5,34 +5,44 @@
 mod answer;
 mod args;
 mod body;
+pub mod done_days;
 pub mod downloads;
+mod empty_days;
 pub mod export;
 mod fetch;
 pub mod hour_status;
+pub mod owed;
 pub mod pipeline;
 pub mod plan;
 mod publish;
 mod settings;
 pub mod source_ledger;
+pub mod sources;
 mod status;
 mod summary;
 mod window_hours;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use amp_cli::Session;
-use amp_core::ledger::{Ledger, Owners};
+use amp_core::disk::DiskError;
+use amp_core::hour::Hour;
+use amp_core::ledger::{HourRecord, Ledger};
 use amp_core::lock::{LockError, RunLock};
 use amp_core::stage::Staging;
-use amp_core::window::HourWindow;
+use amp_core::window::{HourWindow, contiguous};
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 
 pub use args::Args;
 use downloads::Downloads;
 use export::ExportClient;
-use hour_status::HourStatusReader;
 use pipeline::Pipeline;
-use plan::Plan;
+use plan::{Plan, Planner};
 pub use settings::Settings;
 use source_ledger::SourceLedger;
+use sources::{Known, first_repaired};
 pub use status::{Report, Status};
 pub use summary::{Failure, Hours, RunError, Summary};
 
@@ -55,7 +65,7 @@ pub async fn run(settings: Settings, session: &Session) -> Report {
 
 async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -> Result<(), RunError> {
     let Some(window) = window_to_fetch(&settings) else { return Ok(()) };
-    let common = &session.common;
+    let (common, started) = (&session.common, session.started);
     if common.dry_run {
         if settings.lacks_key {
             tracing::warn!(
@@ -64,44 +74,76 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         }
         let staging = Staging::existing(&common.extracted_dir);
         let ledger = Ledger::at(&staging.state_dir());
-        let owners = Owners::read(&ledger).map_err(unusable)?;
-        let plan = plan(window, &settings, session, &staging, &ledger, &owners)?;
+        let known = Known::read(&ledger, &settings, started).map_err(unusable)?;
+        let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
+        let (plan, _) = planner.plan(window, &known.owners, &HashSet::new()).map_err(unusable)?;
         plan.log();
         summary.planned(&plan);
         return Ok(());
     }
-    let staging = Staging::open(&common.extracted_dir).map_err(unusable)?.until(session.stop.flag());
-    let _lock = lock(&staging)?;
+    let staging = Arc::new(Staging::open(&common.extracted_dir).map_err(unusable)?.until(session.stop.flag()));
     let ledger = Ledger::at(&staging.state_dir());
+    // Before the lock: a call that is turned away has wanted its day all the same.
+    let Known { owners, additions } = Known::read(&ledger, &settings, started).map_err(unusable)?;
+    if !additions.is_empty() {
+        ledger.append_sources(&additions).unwrap_or_else(|error| tracing::warn!("{error}"));
+    }
+    let _lock = lock(&staging)?;
     let downloads = Downloads::open(&settings.download_dir).map_err(unusable)?;
     let swept = staging.sweep().map_err(unusable)? + downloads.sweep().map_err(unusable)?;
     if swept > 0 {
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
-    let owners = Owners::read(&ledger).map_err(unusable)?;
-    let plan = plan(window, &settings, session, &staging, &ledger, &owners)?;
-    plan.log();
-    plan.append_to(&ledger, &settings.source(), session.started).map_err(unusable)?;
-    summary.planned(&plan);
+    let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
+    if settings.accept_missing {
+        let (plan, _) = planner.plan(window, &owners, &HashSet::new()).map_err(unusable)?;
+        return give_up(plan, &ledger, &settings, started, summary).map_err(unusable);
+    }
     let client = ExportClient::new(&settings, common.read_timeout)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
-    let ledger = SourceLedger::new(ledger, settings.source(), owners);
-    Pipeline::new(&settings, session, staging, ledger, downloads, client, summary).run(plan.requests).await
+    let own = SourceLedger::new(ledger.clone(), settings.source(), owners);
+    let pipeline = Pipeline::new(&settings, session, Arc::clone(&staging), own.clone(), downloads, client, summary);
+    let mut already = HashSet::new();
+    loop {
+        let (owner, owners) = (own.owner(), own.owners().clone());
+        let (plan, done) = planner.plan(window, &owners, &already).map_err(unusable)?;
+        plan.log();
+        plan.append_to(&ledger, own.source(), started).map_err(unusable)?;
+        done.write().unwrap_or_else(|error| tracing::warn!("{error}"));
+        pipeline.planned(&plan);
+        already.extend(plan.hours());
+        pipeline.run(plan.requests).await?;
+        // Whose hours they are became known: what an earlier key of the project left is owed too.
+        if !settings.daily || own.owner() == owner {
+            break;
+        }
+    }
+    let days = already.iter().map(|hour| hour.date()).collect();
+    pipeline.settle_empty_days(&days, first_repaired(&settings, started)).await
 }
 
-/// What is to be asked for, by what the ledger knows of this key's project; without a key, of all.
-fn plan(
-    window: HourWindow,
-    settings: &Settings,
-    session: &Session,
-    staging: &Staging,
+/// Notes that the settled hours which `plan` would ask for are given up.
+fn give_up(
+    plan: Plan,
     ledger: &Ledger,
-    owners: &Owners,
-) -> Result<Plan, RunError> {
-    let owner = (!settings.lacks_key).then(|| owners.owner_of(&settings.source()));
-    let mut reader = HourStatusReader::new(staging, ledger, owners, owner);
-    Plan::make(window, settings, session.started, &mut reader).map_err(unusable)
+    settings: &Settings,
+    now: DateTime<Utc>,
+    summary: &mut Summary,
+) -> Result<(), DiskError> {
+    let hours: Vec<Hour> = plan.requests.iter().flat_map(|window| window.hours()).collect();
+    let windows: Vec<HourWindow> = contiguous(hours.into_iter().filter(|hour| hour.settled_at() <= now))
+        .into_iter()
+        .flat_map(HourWindow::days)
+        .collect();
+    for window in &windows {
+        tracing::warn!("{window}: given up; it is named no more, and its day gets no manifest");
+        let record = HourRecord::Accepted { time: now, window: *window, source: settings.source() };
+        ledger.append(window.start().date(), &record)?;
+    }
+    summary.planned(&Plan { requests: windows.clone(), ..plan });
+    summary.given_up(&windows);
+    Ok(())
 }
 
 /// The hours asked for, with a warning where some of them have not begun.

@@ -3,21 +3,24 @@
 //! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack. What is
 //! being downloaded is unpacked ahead, by one thread, as far as it has arrived.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use amp_cli::Session;
+use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
 use amp_core::retry::Verdict;
 use amp_core::stage::Staging;
-use amp_core::window::HourWindow;
-use chrono::{DateTime, Utc};
+use amp_core::window::{HourWindow, contiguous};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::downloads::Downloads;
+use crate::empty_days;
 use crate::export::ExportClient;
 use crate::fetch::{FetchError, Fetched, Fetcher, log_left};
+use crate::plan::Plan;
 use crate::publish::Publisher;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
@@ -47,6 +50,9 @@ pub struct Pipeline<'a> {
     force: bool,
     download_turn: tokio::sync::Mutex<()>,
     refused: AtomicBool,
+    /// Hours without data that were noted as unsettled because they are not to be believed yet.
+    doubted: Mutex<BTreeSet<Hour>>,
+    believes: AtomicBool,
     summary: Mutex<&'a mut Summary>,
 }
 
@@ -55,13 +61,12 @@ impl<'a> Pipeline<'a> {
     pub fn new(
         settings: &'a Settings,
         session: &'a Session,
-        staging: Staging,
+        staging: Arc<Staging>,
         ledger: SourceLedger,
         downloads: Downloads,
         client: ExportClient,
         summary: &'a mut Summary,
     ) -> Self {
-        let staging = Arc::new(staging);
         Self {
             fetcher: Fetcher {
                 settings,
@@ -83,6 +88,8 @@ impl<'a> Pipeline<'a> {
             force: settings.force,
             download_turn: tokio::sync::Mutex::default(),
             refused: AtomicBool::new(false),
+            doubted: Mutex::default(),
+            believes: AtomicBool::new(false),
             summary: Mutex::new(summary),
         }
     }
@@ -106,6 +113,56 @@ impl<'a> Pipeline<'a> {
         }
         let unfinished = self.summary().hours.unaccounted() > 0;
         if self.session.stop.is_requested() && unfinished { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+
+    /// Adds to the result what `plan` is about.
+    pub fn planned(&self, plan: &Plan) {
+        self.summary().planned(plan);
+    }
+
+    /// Looks once more at `days` that came to be without data, for the day before may have come after them. Those before `first_repaired`,
+    /// which no later call would ask for unnamed, are asked for once more and then believed.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`].
+    pub async fn settle_empty_days(
+        &self,
+        days: &BTreeSet<NaiveDate>,
+        first_repaired: NaiveDate,
+    ) -> Result<(), RunError> {
+        for day in days {
+            self.take_back(self.doubtful(*day, None));
+        }
+        let again: Vec<Hour> =
+            locked(&self.doubted).iter().copied().filter(|hour| hour.date() < first_repaired).collect();
+        if again.is_empty() {
+            return Ok(());
+        }
+        self.believes.store(true, Ordering::Relaxed);
+        {
+            let mut summary = self.summary();
+            summary.hours.no_data -= again.len() as u64;
+            summary.hours.unsettled -= again.len() as u64;
+        }
+        self.run(contiguous(again).into_iter().flat_map(HourWindow::days).collect()).await
+    }
+
+    /// The hours of `day` that are not to be believed to be without data, if `answered` are too.
+    fn doubtful(&self, day: NaiveDate, answered: Option<HourWindow>) -> Vec<Hour> {
+        if self.believes.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let hours = empty_days::doubtful(day, answered, &self.ledger, self.session.started).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            Vec::new()
+        });
+        if !hours.is_empty() {
+            tracing::warn!(
+                "{day}: no data at all right after a day with data: it is asked for once more before that is believed"
+            );
+            locked(&self.doubted).extend(&hours);
+        }
+        hours
     }
 
     fn summary(&self) -> MutexGuard<'_, &'a mut Summary> {
@@ -193,19 +250,38 @@ impl<'a> Pipeline<'a> {
         if staged.files.is_empty() {
             tracing::warn!("{window}: the archive holds no events");
         }
+        log_unsettled(&staged.unsettled);
         self.count(window, staged);
     }
 
     /// `requested_at` decides, not the time of the answer: an hour may have settled in between.
     fn record_no_data(&self, window: HourWindow, requested_at: DateTime<Utc>, message: &str) {
         tracing::warn!("{message}");
-        let staged = came_of(window, requested_at, Vec::new(), false);
+        let day = window.start().date();
+        let mut staged = came_of(window, requested_at, Vec::new(), false);
+        log_unsettled(&staged.unsettled);
+        let doubtful = if staged.open.is_empty() { self.doubtful(day, Some(window)) } else { Vec::new() };
+        let (answered, earlier): (Vec<Hour>, Vec<Hour>) = doubtful.into_iter().partition(|hour| window.contains(*hour));
+        // First what other pieces of the day came to: they were believed as long as this one might have had data.
+        self.take_back(earlier);
+        staged.unsettled.extend(answered);
+        staged.unsettled.sort_unstable();
+        staged.unsettled.dedup();
         self.append(window, &staged.record(window, requested_at, &self.ledger));
         self.count(window, &staged);
     }
 
+    /// Notes that hours which were noted as without data are not to be believed yet.
+    fn take_back(&self, hours: Vec<Hour>) {
+        self.summary().hours.unsettled += hours.len() as u64;
+        for window in contiguous(hours) {
+            let hours: Vec<Hour> = window.hours().collect();
+            let staged = StagedWindow { files: Vec::new(), unsettled: hours.clone(), no_data: hours, open: Vec::new() };
+            self.append(window, &staged.record(window, self.session.started, &self.ledger));
+        }
+    }
+
     fn count(&self, window: HourWindow, staged: &StagedWindow) {
-        log_unsettled(&staged.unsettled);
         let no_data = staged.no_data.len() as u64;
         let open: u64 = staged.open.iter().map(|open| open.window.count()).sum();
         {

@@ -1,15 +1,54 @@
-//! Which hours to ask for: those of the window and those to be repaired, less what is done.
+//! Which hours to ask for: those of the window and those that are owed, less what is done.
 
 use std::collections::HashSet;
 
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, HourState, Ledger, Owner, SourceId};
+use amp_core::ledger::{HourRecord, Ledger, Owners, SourceId};
+use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, contiguous};
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Utc};
 
+use crate::done_days::DoneDays;
 use crate::hour_status::{HourStatus, HourStatusReader};
+use crate::owed::{Owed, name_older};
 use crate::settings::Settings;
+
+/// What a plan is made of, besides the window.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    /// The settings of the run.
+    pub settings: &'a Settings,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Where staged files lie.
+    pub staging: &'a Staging,
+    /// What is known of hours.
+    pub ledger: &'a Ledger,
+}
+
+impl Planner<'_> {
+    /// What is to be asked for, by what the ledger knows of this key's project; without a key, of all. Hours that the run was about `already`
+    /// are left out.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read. Damaged lines are no error.
+    pub fn plan(
+        &self,
+        window: HourWindow,
+        owners: &Owners,
+        already: &HashSet<Hour>,
+    ) -> Result<(Plan, DoneDays), DiskError> {
+        let owner = (!self.settings.lacks_key).then(|| owners.owner_of(&self.settings.source()));
+        let mut done = DoneDays::read(self.staging, owner.clone())?;
+        let mut reader = HourStatusReader::new(self.staging, self.ledger, owners, owner);
+        let owed = match self.settings.daily || self.settings.status {
+            true => Owed::find(self.settings, self.started, &mut reader, &mut done)?,
+            false => Owed::default(),
+        };
+        Ok((Plan::make(window, &owed, self.settings, already, &mut reader)?, done))
+    }
+}
 
 /// What a run will ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,35 +57,48 @@ pub struct Plan {
     pub requests: Vec<HourWindow>,
     /// Hours of the window that are done.
     pub skipped: Vec<HourWindow>,
-    /// Hours outside the window that an earlier run asked for and did not get, or not settled.
+    /// Hours outside the window that are owed.
     pub repaired: Vec<HourWindow>,
+    /// Hours that are owed and lie before the repair days: nobody asks for them until they are named.
+    pub older: Vec<HourWindow>,
 }
 
 impl Plan {
-    /// Plans the hours of `window` and, before and beside it, those of the last `repair_days` that are to be repaired.
+    /// Plans the hours of `window` and, before and beside it, those that are `owed`. Hours that the run was about `already` are left out.
     ///
     /// # Errors
     /// When the ledger cannot be read. Damaged lines are no error.
     pub fn make(
         window: HourWindow,
+        owed: &Owed,
         settings: &Settings,
-        now: DateTime<Utc>,
+        already: &HashSet<Hour>,
         reader: &mut HourStatusReader<'_>,
     ) -> Result<Self, DiskError> {
-        let mut plan = Self { requests: Vec::new(), skipped: Vec::new(), repaired: Vec::new() };
-        plan.repaired = contiguous(missed(window, settings.repair_days, now, reader)?);
+        let is_new = |hour: &Hour| !already.contains(hour);
+        let beside = owed.within_reach.iter().copied().filter(|hour| !window.contains(*hour));
+        let repaired: Vec<Hour> = beside.filter(is_new).collect();
+        for hour in &repaired {
+            is_done(*hour, reader)?;
+        }
+        let mut plan = Self {
+            requests: Vec::new(),
+            skipped: Vec::new(),
+            repaired: contiguous(repaired),
+            older: contiguous(owed.older.iter().copied()),
+        };
         let mut wanted: Vec<HourWindow> = plan.repaired.iter().flat_map(|window| window.days()).collect();
         for day in window.days() {
             let mut done = HashSet::new();
             if !settings.force {
-                for hour in day.hours() {
+                for hour in day.hours().filter(is_new) {
                     if is_done(hour, reader)? {
                         done.insert(hour);
                     }
                 }
             }
             plan.skipped.extend(contiguous(day.hours().filter(|hour| done.contains(hour))));
-            wanted.extend(contiguous(day.hours().filter(|hour| !done.contains(hour))));
+            wanted.extend(contiguous(day.hours().filter(|hour| is_new(hour) && !done.contains(hour))));
         }
         wanted.sort_unstable_by_key(|window| window.start());
         for window in wanted {
@@ -56,13 +108,21 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The hours that the plan is about.
+    pub fn hours(&self) -> impl Iterator<Item = Hour> {
+        self.requests.iter().chain(&self.skipped).flat_map(|window| window.hours())
+    }
+
     /// Says on the log what is planned.
     pub fn log(&self) {
         for window in &self.skipped {
             tracing::info!("{window}: done by an earlier run, skipped (--force fetches it again)");
         }
         for window in &self.repaired {
-            tracing::info!("{window}: an earlier run did not get it settled and whole, repairing");
+            tracing::info!("{window}: owed, no earlier run got it settled and whole: repairing");
+        }
+        for (_, message) in name_older(&self.older) {
+            tracing::warn!("{message}");
         }
     }
 
@@ -101,36 +161,6 @@ fn is_done(hour: Hour, reader: &mut HourStatusReader<'_>) -> Result<bool, DiskEr
         tracing::warn!("{hour}: `{file}` was staged and is gone without having been loaded");
     }
     Ok(status.is_done())
-}
-
-/// Settled hours of the last `days` days, those of `window` excepted, that some run asked for and that are not done.
-fn missed(
-    window: HourWindow,
-    days: u32,
-    now: DateTime<Utc>,
-    reader: &mut HourStatusReader<'_>,
-) -> Result<Vec<Hour>, DiskError> {
-    let mut hours = Vec::new();
-    let today = now.date_naive();
-    let owner = reader.owner().cloned();
-    let is_ours = |whose: &Owner| owner.as_ref().is_none_or(|owner| whose == owner);
-    for back in (0..=u64::from(days)).rev().filter(|_| days > 0) {
-        let Some(day) = today.checked_sub_days(Days::new(back)) else { continue };
-        let of_day = reader.index(day)?;
-        let damaged = of_day.damaged() > 0;
-        // What was missed with another key counts too, and so does its "no data": the key may have been wrong and mended since.
-        let is_missing =
-            |state| !matches!(state, HourState::Accepted | HourState::Fetched { settled: true, files: [_, ..] });
-        let asked =
-            |hour: &Hour| damaged || of_day.states(*hour).any(|(whose, state)| is_ours(whose) || is_missing(state));
-        let candidates: Vec<_> = HourWindow::day(day).hours().filter(asked).collect();
-        for hour in candidates {
-            if !window.contains(hour) && hour.settled_at() <= now && !is_done(hour, reader)? {
-                hours.push(hour);
-            }
-        }
-    }
-    Ok(hours)
 }
 
 #[cfg(test)]

@@ -36,10 +36,16 @@ pub struct Settings {
     pub window: Option<HourWindow>,
     /// Whether its hours that have not begun were cut off.
     pub truncated: bool,
-    /// Days before today in which missed hours are fetched too.
+    /// Whether no window was named: then what is owed is fetched too, and every day from now on is owed.
+    pub daily: bool,
+    /// The slice of each day that such a call is for.
+    pub shard: Option<Shard>,
+    /// Days before today in which owed hours are fetched.
     pub repair_days: u32,
     /// Whether hours that are done are fetched again.
     pub force: bool,
+    /// Whether the hours of the window that are not done are given up instead of fetched.
+    pub accept_missing: bool,
     /// The Export API's base URL.
     pub base_url: Url,
     /// Whether any 404 means that there is no data.
@@ -54,6 +60,8 @@ pub struct Settings {
     pub lacks_key: bool,
     /// Whether what became of the hours is shown, and nothing else done.
     pub status: bool,
+    /// Whether settled hours that are not loaded are a failure of that look.
+    pub fail: bool,
     /// Whether archives stay when their files are staged.
     pub keep_archives: bool,
     /// The form of staged files.
@@ -122,7 +130,10 @@ impl Settings {
         let download_dir = resolver.text(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
         let named = resolve_window(args, resolver, now);
-        let (planned, is_default) = named?;
+        let (planned, shard, daily) = named?;
+        if args.accept_missing && daily {
+            resolver.problem("--accept-missing needs a window: --date, --start with --end, or --last".to_owned());
+        }
         Some(Resolved {
             log_subject: (!only_looks).then(|| {
                 let subject = |w: HourWindow| format!("{}_{}_", w.start().compact(), w.end().compact());
@@ -131,14 +142,18 @@ impl Settings {
             settings: Self {
                 window: planned.window,
                 truncated: planned.truncated,
-                repair_days: if is_default || args.status { repair_days.unwrap_or(7) } else { 0 },
+                daily,
+                shard: shard.filter(|_| daily),
+                repair_days: repair_days.unwrap_or(7),
                 force: args.force,
+                accept_missing: args.accept_missing,
                 base_url: base_url?,
                 any_404_is_empty: args.any_404_is_empty,
                 api_key: api_key?,
                 secret_key: secret_key?,
                 lacks_key,
                 status: args.status,
+                fail: args.fail,
                 download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),
@@ -164,10 +179,16 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MOST_CORES) + 1
 }
 
-/// The window, and whether it is the default one.
-fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<(ResolvedWindow, bool)> {
+/// The window, the shard that it is, and whether none was named.
+fn resolve_window(
+    args: &Args,
+    resolver: &mut Resolver,
+    now: DateTime<Utc>,
+) -> Option<(ResolvedWindow, Option<Shard>, bool)> {
     let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
     let shard = resolver.optional(&flag("--shard", ""), args.shard.as_deref(), str::parse::<Shard>);
+    let named_ones = [&args.date, &args.start, &args.end, &args.last];
+    let daily = named_ones.into_iter().all(|value| given(value).is_none());
     let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {
         (None, None, None, None) if args.status => Ok(WindowSpec::Between(last_days(now))),
         (None, None, None, None) => Ok(WindowSpec::Yesterday),
@@ -186,9 +207,8 @@ fn resolve_window(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> O
         (None, None, Some(_), None) => Err("--end needs --start, the first hour wanted".to_owned()),
         _ => Err("--date, --start with --end, and --last name different windows: give one of them".to_owned()),
     };
-    let planned = spec.and_then(|spec| Ok((spec, spec.resolve(now, shard).map_err(|error| error.to_string())?)));
-    match planned {
-        Ok((spec, planned)) => Some((planned, spec == WindowSpec::Yesterday)),
+    match spec.and_then(|spec| spec.resolve(now, shard).map_err(|error| error.to_string())) {
+        Ok(planned) => Some((planned, shard, daily)),
         Err(problem) => {
             resolver.problem(problem);
             None

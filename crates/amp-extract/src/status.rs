@@ -1,19 +1,22 @@
 //! `--status`: what became of each hour of a window, and what the next run without a window would request. It only reads.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use amp_cli::{Document, Exit, Outcome, Page, Session};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{Ledger, Owners, SourceId};
+use amp_core::hour::Hour;
+use amp_core::ledger::{Ledger, SourceId};
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use console::{Style, style};
 use serde::{Serialize, Serializer};
 
 use crate::hour_status::{HourStatus, HourStatusReader};
-use crate::plan::Plan;
+use crate::plan::Planner;
 use crate::settings::Settings;
+use crate::sources::{Known, first_owed};
 use crate::summary::Summary;
 
 /// How the status of an hour is shown.
@@ -106,7 +109,13 @@ pub struct Status {
     totals: [u64; STATES.len()],
     hours_of_others: u64,
     damaged_lines: u64,
+    /// Settled hours of the window that are neither loaded, nor without data, nor given up.
+    not_loaded: u64,
     next: Next,
+    /// What no run asks for until it is named.
+    owed_older: Vec<HourWindow>,
+    #[serde(skip)]
+    fails: bool,
     #[serde(skip)]
     no_ledger: Option<String>,
 }
@@ -120,8 +129,21 @@ impl Status {
         let staging = Staging::existing(&session.common.extracted_dir);
         let ledger = Ledger::at(&staging.state_dir());
         let source = (!settings.lacks_key).then(|| settings.source());
-        let owners = Owners::read(&ledger)?;
+        let Known { owners, .. } = Known::read(&ledger, settings, session.started)?;
         let owner = source.as_ref().map(|source| owners.owner_of(source));
+        // As if it began now.
+        let planned = WindowSpec::Yesterday.resolve(session.started, settings.shard);
+        let planner = Planner { settings, started: session.started, staging: &staging, ledger: &ledger };
+        let plan = match planned.ok().and_then(|planned| planned.window) {
+            Some(yesterday) => Some(planner.plan(yesterday, &owners, &HashSet::new())?.0),
+            None => None,
+        };
+        let first_owed = first_owed(&owners, owner.as_ref(), settings, session.started);
+        let first_known = ledger.days()?.first().copied().map_or(first_owed, |day| day.min(first_owed));
+        let window = window.map(|window| match settings.daily {
+            true => HourWindow::new(window.start().max(Hour::first_of(first_known)), window.end()).unwrap_or(window),
+            false => window,
+        });
         let mut reader = HourStatusReader::new(&staging, &ledger, &owners, owner);
         let mut status = Self {
             program: env!("CARGO_PKG_NAME"),
@@ -132,19 +154,18 @@ impl Status {
             totals: [0; STATES.len()],
             hours_of_others: 0,
             damaged_lines: 0,
+            not_loaded: 0,
+            owed_older: Vec::new(),
+            fails: settings.fail,
             next: Next { requests: Vec::new() },
             no_ledger: None,
         };
         for day in window.into_iter().flat_map(HourWindow::days) {
-            status.look(day, &mut reader)?;
+            status.look(day, session.started, &mut reader)?;
         }
-        // As if it began now.
-        if let Ok(planned) = WindowSpec::Yesterday.resolve(session.started, None)
-            && let Some(yesterday) = planned.window
-        {
-            let plan = Plan::make(yesterday, settings, session.started, &mut reader)?;
-            plan.log();
+        if let Some(plan) = plan {
             status.next.requests = plan.requests;
+            status.owed_older = plan.older;
         }
         let hours = staging.state_dir().join("hours");
         status.no_ledger = ledger.is_empty()?.then(|| hours.display().to_string());
@@ -152,7 +173,12 @@ impl Status {
     }
 
     /// Takes in the hours of one day.
-    fn look(&mut self, day: HourWindow, reader: &mut HourStatusReader<'_>) -> Result<(), DiskError> {
+    fn look(
+        &mut self,
+        day: HourWindow,
+        now: DateTime<Utc>,
+        reader: &mut HourStatusReader<'_>,
+    ) -> Result<(), DiskError> {
         let date = day.start().date();
         self.damaged_lines += reader.index(date)?.damaged();
         let mut states = [None; 24];
@@ -161,6 +187,7 @@ impl Status {
             if status == HourStatus::NeverAsked && reader.index(date)?.states(hour).next().is_some() {
                 self.hours_of_others += 1;
             }
+            self.not_loaded += u64::from(hour.settled_at() <= now && !status.is_final());
             let index = state_of(&status);
             self.totals[index] += 1;
             *state = Some(index);
@@ -185,7 +212,7 @@ impl Status {
             writeln!(out)?;
         }
         writeln!(out)?;
-        for (state, total) in STATES.iter().zip(self.totals) {
+        for (state, total) in STATES.iter().zip(self.totals).filter(|(_, total)| *total > 0) {
             let State { letter, name, means, style } = state;
             let name = name.replace('_', " ");
             writeln!(out, "  {} {name:<11} {total:>6}  {means}", style().apply_to(letter))?;
@@ -204,7 +231,13 @@ impl Status {
             1 => writeln!(out, "\n{run} would make 1 request:")?,
             count => writeln!(out, "\n{run} would make {count} requests:")?,
         }
-        requests.iter().try_for_each(|request| writeln!(out, "  {request}"))
+        requests.iter().try_for_each(|request| writeln!(out, "  {request}"))?;
+        if !self.owed_older.is_empty() {
+            writeln!(out, "\n{}", style("Owed, and older than --repair-days:").bold())?;
+            self.owed_older.iter().try_for_each(|window| writeln!(out, "  {window}"))?;
+            writeln!(out, "--start and --end fetch them; with --accept-missing they are given up.")?;
+        }
+        Ok(())
     }
 }
 
@@ -226,6 +259,7 @@ impl Document for Report {
     fn exit(&self) -> Exit {
         match self {
             Self::Run(summary) => summary.exit(),
+            Self::Status(status) if status.fails && status.not_loaded > 0 => Exit::Incomplete,
             Self::Status(_) => Exit::Done,
         }
     }

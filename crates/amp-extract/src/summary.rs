@@ -8,6 +8,7 @@ use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
 
+use crate::owed::name_older;
 use crate::plan::Plan;
 
 /// Why a run ended before its work did.
@@ -36,6 +37,10 @@ pub struct Hours {
     pub skipped: u64,
     /// Those that were not got.
     pub failed: u64,
+    /// Those that nothing became of: the run ended before.
+    pub unfinished: u64,
+    /// Those that were given up.
+    pub accepted: u64,
     /// Those, among the ones got, that were not settled yet.
     pub unsettled: u64,
 }
@@ -43,7 +48,8 @@ pub struct Hours {
 impl Hours {
     /// Hours that nothing became of yet.
     pub fn unaccounted(&self) -> u64 {
-        self.asked.saturating_sub(self.extracted + self.no_data + self.skipped + self.failed)
+        let accounted = self.extracted + self.no_data + self.skipped + self.failed + self.accepted;
+        self.asked.saturating_sub(accounted)
     }
 }
 
@@ -96,6 +102,10 @@ pub struct Summary {
     #[serde(skip)]
     skipped: Vec<HourWindow>,
     #[serde(skip)]
+    accepted: Vec<HourWindow>,
+    #[serde(skip)]
+    older: Vec<HourWindow>,
+    #[serde(skip)]
     lasting_failures: u64,
     #[serde(skip)]
     error: Option<RunError>,
@@ -132,16 +142,19 @@ impl Summary {
             dry_run,
             planned: None,
             skipped: Vec::new(),
+            accepted: Vec::new(),
+            older: Vec::new(),
             lasting_failures: 0,
             error: None,
         }
     }
 
-    /// Notes what the run will be about; a dry run ends with it.
+    /// Notes what the run will be about; a dry run ends with it. What an earlier plan of the run had stays.
     pub fn planned(&mut self, plan: &Plan) {
-        self.hours.asked = plan.asked();
-        self.hours.skipped = plan.skipped_hours();
-        self.skipped.clone_from(&plan.skipped);
+        self.hours.asked += plan.asked();
+        self.hours.skipped += plan.skipped_hours();
+        self.skipped.extend(&plan.skipped);
+        self.older.clone_from(&plan.older);
         self.planned = self.dry_run.then(|| plan.requests.clone());
     }
 
@@ -150,6 +163,12 @@ impl Summary {
         self.hours.failed += window.count();
         self.lasting_failures += u64::from(!transient);
         self.failures.push(Failure { start: Some(window.start()), end: Some(window.end()), error });
+    }
+
+    /// Notes hours that were given up.
+    pub fn given_up(&mut self, windows: &[HourWindow]) {
+        self.hours.accepted += windows.iter().map(|window| window.count()).sum::<u64>();
+        self.accepted.extend(windows);
     }
 
     /// Notes why the run ended early.
@@ -171,7 +190,15 @@ impl Summary {
 
     /// Settles the outcome once all is counted.
     pub fn conclude(&mut self) {
-        let achieved = self.hours.extracted + self.hours.no_data > 0;
+        let achieved = self.hours.extracted + self.hours.no_data > 0 || self.failures.is_empty();
+        self.hours.unfinished = self.hours.unaccounted();
+        if !self.dry_run {
+            for (window, error) in name_older(&self.older) {
+                let (start, end) = (window.map(HourWindow::start), window.map(HourWindow::end));
+                self.failures.push(Failure { start, end, error });
+            }
+            self.lasting_failures += self.older.len() as u64;
+        }
         self.failures.sort_by_key(|failure| failure.start);
         self.outcome = match &self.error {
             Some(RunError::Interrupted) => Outcome::Interrupted,
@@ -182,7 +209,7 @@ impl Summary {
                     Outcome::Failed
                 }
             }
-            _ if self.hours.extracted + self.hours.skipped > 0 => Outcome::Complete,
+            _ if self.hours.extracted + self.hours.skipped + self.hours.accepted > 0 => Outcome::Complete,
             _ => Outcome::Empty,
         };
     }
@@ -190,9 +217,11 @@ impl Summary {
 
 impl Summary {
     fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut windows = self.skipped.iter();
-        windows.try_for_each(|window| {
-            writeln!(out, "  skipped    {window}: done by an earlier run (--force fetches it again)")
+        for window in &self.skipped {
+            writeln!(out, "  skipped    {window}: done by an earlier run (--force fetches it again)")?;
+        }
+        self.accepted.iter().try_for_each(|window| {
+            writeln!(out, "  given up   {window}: named no more; a call that names it fetches it")
         })
     }
 }
@@ -230,7 +259,8 @@ impl Document for Summary {
             ("no_data", hours.no_data),
             ("skipped", hours.skipped),
             ("failed", hours.failed),
-            ("unfinished", hours.unaccounted()),
+            ("accepted", hours.accepted),
+            ("unfinished", hours.unfinished),
         ];
         let states = states.map(|(state, hours)| (state, hours as f64));
         page.labelled("last_run_hourly_exports", "Hours by what the last run made of them.", "state", &states);
@@ -265,13 +295,19 @@ impl Document for Summary {
                 writeln!(out, "  request    {window}: GET /api/2/export?start={start}&end={end}")
             });
         }
-        let Hours { asked, extracted, no_data, skipped, failed, unsettled } = &self.hours;
+        let Hours { asked, extracted, no_data, skipped, failed, unfinished, accepted, unsettled } = &self.hours;
         let window = self.window.map_or_else(|| "no window".to_owned(), |window| window.to_string());
         writeln!(out, "amp-extract {} {window}", self.outcome.name())?;
-        writeln!(
+        write!(
             out,
             "  hours      {asked} asked: {extracted} extracted, {no_data} no data, {skipped} skipped, {failed} failed, {unsettled} unsettled"
         )?;
+        for (count, what) in
+            [(unfinished, "unfinished"), (accepted, "given up")].into_iter().filter(|(count, _)| **count > 0)
+        {
+            write!(out, ", {count} {what}")?;
+        }
+        writeln!(out)?;
         writeln!(out, "  requests   {} ({} retries, {} splits)", self.requests, self.retries, self.splits)?;
         writeln!(out, "  downloaded {}", human_bytes(self.bytes_downloaded))?;
         writeln!(

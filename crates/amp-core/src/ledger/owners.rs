@@ -137,9 +137,9 @@ impl Owners {
         self.sources.is_empty()
     }
 
-    /// Whether anything is noted of `source`.
-    pub fn knows(&self, source: &SourceId) -> bool {
-        self.sources.contains_key(source)
+    /// The Export API's host at which `source` asks, where it is noted.
+    pub fn host_of(&self, source: &SourceId) -> Option<&str> {
+        self.sources.get(source)?.host.as_deref()
     }
 
     /// Whose hours `source` asks for.

@@ -51,7 +51,8 @@ fn under_output_json_stdout_holds_one_document_of_the_promised_form_and_nothing_
     let expected = json!({
         "program": "amp-extract", "version": env!("CARGO_PKG_VERSION"), "outcome": "partial",
         "window": {"start": "2025-11-06T00", "end": "2025-11-06T23"},
-        "hours": {"asked": 24, "extracted": 23, "no_data": 0, "skipped": 0, "failed": 1, "unsettled": 0},
+        "hours": {"asked": 24, "extracted": 23, "no_data": 0, "skipped": 0, "failed": 1, "unfinished": 0, "accepted": 0,
+            "unsettled": 0},
         "requests": null, "retries": 1, "splits": null, "bytes_downloaded": null, "bytes_extracted": null,
         "files": 23, "events": 69, "seconds": null, "failures": null,
     });

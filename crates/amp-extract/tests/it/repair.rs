@@ -1,7 +1,7 @@
 //! The call without a window heals what earlier runs missed.
 
 use amp_core::hour::Hour;
-use amp_core::ledger::{HourRecord, Ledger, SourceId};
+use amp_core::ledger::{HourRecord, Ledger, SourceId, SourceRecord};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -19,8 +19,17 @@ fn missed(days: i64, status: u16) -> (Lab, String) {
 
 /// What the next call without a window asks for, save yesterday.
 fn repaired(lab: &Lab, args: &[&str]) -> Vec<String> {
+    asked_by(lab, args, 0)
+}
+
+/// The same of a call that leaves something owed.
+fn repaired_and_owing(lab: &Lab, args: &[&str]) -> Vec<String> {
+    asked_by(lab, args, 1)
+}
+
+fn asked_by(lab: &Lab, args: &[&str], code: i32) -> Vec<String> {
     let before = lab.server.requests().len();
-    lab.run(args).exits(0);
+    lab.run(args).exits(code);
     let yesterday = whole_day(&days_ago(1));
     let mut asked = lab.asked().split_off(before);
     asked.retain(|window| *window != yesterday);
@@ -47,7 +56,7 @@ fn the_default_call_also_fetches_what_an_earlier_run_asked_for_and_did_not_get()
 }
 
 #[test]
-fn hours_that_no_run_ever_asked_for_are_not_repaired() {
+fn hours_that_nobody_wanted_are_not_asked_for() {
     let (lab, day) = missed(3, 400);
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
     lab.assert_staged(&[&day, &days_ago(1)]);
@@ -58,14 +67,14 @@ fn repair_reaches_back_seven_days_unless_told_otherwise() {
     let (lab, day) = missed(7, 400);
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
     let (lab, day) = missed(8, 400);
-    assert_eq!(repaired(&lab, &[]), [""; 0]);
+    assert_eq!(repaired_and_owing(&lab, &[]), [""; 0]);
     assert_eq!(repaired(&lab, &["--repair-days", "8"]), [hour_four(&day)]);
 }
 
 #[test]
 fn repair_can_be_turned_off_and_a_named_window_is_not_widened_by_it() {
     let (lab, day) = missed(3, 400);
-    assert_eq!(repaired(&lab, &["--repair-days", "0"]), [""; 0]);
+    assert_eq!(repaired_and_owing(&lab, &["--repair-days", "0"]), [""; 0]);
     assert_eq!(repaired(&lab, &["--date", &days_ago(2)]), [whole_day(&days_ago(2))]);
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
 }
@@ -98,7 +107,11 @@ fn an_hour_that_was_fetched_before_it_settled_is_fetched_again() {
         no_data: vec![hour],
         files: Vec::new(),
     };
-    Ledger::at(&staging.state_dir()).append(hour.date(), &record).unwrap();
+    let ledger = Ledger::at(&staging.state_dir());
+    ledger.append(hour.date(), &record).unwrap();
+    let HourRecord::Fetched { time, source, .. } = record else { unreachable!() };
+    let host = Some("127.0.0.1".to_owned());
+    ledger.append_sources(&[SourceRecord { time, source, host, project: None, owed_from: None }]).unwrap();
     assert_eq!(repaired(&lab, &[]), [hour_four(&day)]);
     lab.assert_staged(&[&format!("{day}T04"), &days_ago(1)]);
 }
