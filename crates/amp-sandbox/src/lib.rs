@@ -27,6 +27,7 @@
 //! | [`archive`] | zips and gzips made by hand, hostile ones included |
 //! | [`export`] | [`export::ExportServer`] and its fault script |
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
+//! | [`credentials`] | STS, instance metadata, the container agent, IAM Identity Center, `credential_process` |
 //! | [`tls`] | [`tls::Authority`]: https for both servers, and what can be wrong with it |
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
 //! | [`folder`] | the folder of a demo or a siege |
@@ -35,6 +36,7 @@
 //! | [`tools`] | whether a test can have what it needs, and that it says so where it can't |
 
 pub mod archive;
+pub mod credentials;
 pub mod error;
 pub mod events;
 pub mod export;
@@ -51,5 +53,6 @@ pub mod strace;
 pub mod time;
 pub mod tls;
 pub mod tools;
+mod xml;
 
 pub use script::size;

@@ -9,9 +9,9 @@ use super::error::{Failure, S3Error};
 use super::rule::S3Fault;
 use super::sigv4::Signed;
 use super::state::{State, lock};
-use super::xml::tag;
 use super::{bucket, complete, multipart, object};
 use crate::http::{After, Exchange};
+use crate::xml::tag;
 
 pub(super) struct Reply {
     pub(super) status: u16,

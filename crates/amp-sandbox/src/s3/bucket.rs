@@ -9,8 +9,8 @@ use super::payload;
 use super::sigv4::Signed;
 use super::state::{State, lock};
 use super::store::url_encoded;
-use super::xml::{document, tag};
 use crate::http::{Exchange, Head};
+use crate::xml::{document, tag};
 
 pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 

@@ -20,8 +20,8 @@ use super::receive::etag;
 use super::sigv4::Signed;
 use super::state::{Part, State, Upload};
 use super::store::{Object, each_piece};
-use super::xml::{document, elements, tag, text};
 use crate::http::Exchange;
+use crate::xml::{document, elements, tag, text};
 
 /// No part but the last may be smaller.
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::xml;
+use crate::xml;
 
 /// An error document.
 #[derive(Debug, Clone)]

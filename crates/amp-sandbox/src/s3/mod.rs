@@ -17,7 +17,6 @@ mod server;
 mod sigv4;
 mod state;
 mod store;
-mod xml;
 
 pub use crate::flip::Flip;
 pub use call::S3Op;

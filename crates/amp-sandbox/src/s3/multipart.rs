@@ -15,8 +15,8 @@ use super::receive::{etag, receive};
 use super::sigv4::Signed;
 use super::state::{Bucket, Part, State, Upload};
 use super::store::Description;
-use super::xml::{document, tag};
 use crate::http::{Exchange, Head};
+use crate::xml::{document, tag};
 
 pub(super) fn no_such_upload() -> S3Error {
     let message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";

@@ -13,6 +13,7 @@ use super::rule::{S3Rule, Scripted};
 use super::sigv4::Signer;
 use super::state::{S3Request, State, Upload, lock};
 use super::store::{Description, Disk, Object, ObjectInfo};
+use crate::credentials::Credentials;
 use crate::http::{Exchange, Listener};
 use crate::tls::Tls;
 
@@ -79,11 +80,8 @@ pub struct S3Server {
 impl S3Server {
     /// Listens on 127.0.0.1. Files already below the folder are objects.
     pub fn start(config: S3Config) -> io::Result<Self> {
-        let signer = Signer {
-            access_key: config.access_key.clone(),
-            secret_key: config.secret_key.clone(),
-            region: config.region.clone(),
-        };
+        let keys = vec![Credentials::lasting(&config.access_key, &config.secret_key)];
+        let signer = Signer { keys, region: config.region.clone() };
         let disk = Disk::open(config.root.clone())?;
         let state = Arc::new(State::new(disk, signer, &config)?);
         let shared = Arc::clone(&state);
@@ -211,8 +209,23 @@ impl S3Server {
 
     /// Accepts these keys only from now on, as when credentials are rotated.
     pub fn set_credentials(&self, access_key: &str, secret_key: &str) {
+        lock(&self.state.signer).keys = vec![Credentials::lasting(access_key, secret_key)];
+    }
+
+    /// Accepts these too.
+    pub fn add_credentials(&self, credentials: Credentials) {
+        lock(&self.state.signer).keys.push(credentials);
+    }
+
+    /// Expires all that have a session token now, whatever was said of them when they were given out.
+    pub fn expire_temporary_credentials(&self) {
         let mut signer = lock(&self.state.signer);
-        access_key.clone_into(&mut signer.access_key);
-        secret_key.clone_into(&mut signer.secret_key);
+        signer.keys.iter_mut().filter(|key| key.session_token.is_some()).for_each(|key| key.expires = Some(Utc::now()));
+    }
+
+    /// Adds credentials from another thread.
+    pub(crate) fn registrar(&self) -> impl Fn(Credentials) + Send + Sync + 'static {
+        let state = Arc::clone(&self.state);
+        move |credentials| lock(&state.signer).keys.push(credentials)
     }
 }

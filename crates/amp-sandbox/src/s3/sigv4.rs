@@ -5,14 +5,36 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::error::S3Error;
+use crate::credentials::Credentials;
 use crate::http::{Head, encode_component, encode_path, hex, percent_decode, query_pairs};
 
-/// The one who may sign, and for where.
+/// Who may sign, and for where.
 #[derive(Debug, Clone)]
 pub(super) struct Signer {
-    pub(super) access_key: String,
-    pub(super) secret_key: String,
+    pub(super) keys: Vec<Credentials>,
     pub(super) region: String,
+}
+
+impl Signer {
+    /// The key of that id, if the request has its token and it is not expired.
+    fn key(&self, access_key: &str, head: &Head) -> Result<&Credentials, S3Error> {
+        let token = head.header("x-amz-security-token");
+        // A temporary key without its token is not a key that S3 knows.
+        let known =
+            |key: &&Credentials| key.access_key == access_key && (key.session_token.is_none() || token.is_some());
+        let key = self.keys.iter().find(known).ok_or_else(|| {
+            let message = "The AWS Access Key Id you provided does not exist in our records.";
+            S3Error::new(403, "InvalidAccessKeyId", message)
+        })?;
+        if key.session_token.as_deref() != token {
+            let message = "The provided token is malformed or otherwise invalid.";
+            return Err(S3Error::new(400, "InvalidToken", message));
+        }
+        if key.expires.is_some_and(|moment| moment <= Utc::now()) {
+            return Err(S3Error::new(400, "ExpiredToken", "The provided token has expired."));
+        }
+        Ok(key)
+    }
 }
 
 /// How the body is signed.
@@ -71,10 +93,7 @@ impl Signed {
         let [access_key, day, region, service, terminator] = credential[..] else {
             return Err(malformed("the credential is not KEY/date/region/s3/aws4_request"));
         };
-        if access_key != signer.access_key {
-            let message = "The AWS Access Key Id you provided does not exist in our records.";
-            return Err(S3Error::new(403, "InvalidAccessKeyId", message));
-        }
+        let signing = signer.key(access_key, head)?;
         if region != signer.region {
             let message = format!("The region '{region}' is wrong; expecting '{}'", signer.region);
             return Err(S3Error {
@@ -104,7 +123,7 @@ impl Signed {
         let signed_headers = field("SignedHeaders")?;
         let scope = format!("{day}/{region}/s3/aws4_request");
         let canonical = canonical_request(head, signed_headers)?;
-        let key = signing_key(&signer.secret_key, day, region);
+        let key = signing_key(&signing.secret_key, day, region);
         let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
         let signature = hex(&hmac(&key, to_sign.as_bytes()));
         if signature != field("Signature")? {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end at any line")]
 
 mod client;
+mod credentials;
 mod export;
 mod export_faults;
 mod s3_faults;

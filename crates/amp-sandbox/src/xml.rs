@@ -1,12 +1,12 @@
-//! The little XML that S3 speaks.
+//! The little XML that S3 and STS speak.
 
 /// An element with a text.
-pub(super) fn tag(name: &str, text: &str) -> String {
+pub(crate) fn tag(name: &str, text: &str) -> String {
     format!("<{name}>{}</{name}>", escape(text))
 }
 
 /// A document whose root has S3's namespace (an error's has none).
-pub(super) fn document(root: &str, inner: &str) -> Vec<u8> {
+pub(crate) fn document(root: &str, inner: &str) -> Vec<u8> {
     let namespace = if root == "Error" { "" } else { " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"" };
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root}{namespace}>{inner}</{root}>").into_bytes()
 }
@@ -27,7 +27,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The insides of each element of that name, not looking into nested ones of the same name.
-pub(super) fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+pub(crate) fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut found = Vec::new();
     let mut rest = text;
@@ -40,7 +40,7 @@ pub(super) fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// The unescaped text of the first element of that name.
-pub(super) fn text(text: &str, name: &str) -> Option<String> {
+pub(crate) fn text(text: &str, name: &str) -> Option<String> {
     let raw = elements(text, name).first()?.trim().to_owned();
     let plain = raw.replace("&quot;", "\"").replace("&#34;", "\"").replace("&lt;", "<").replace("&gt;", ">");
     Some(plain.replace("&apos;", "'").replace("&amp;", "&"))
