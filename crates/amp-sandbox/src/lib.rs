@@ -29,6 +29,7 @@
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
 //! | [`credentials`] | STS, instance metadata, the container agent, IAM Identity Center, `credential_process` |
 //! | [`tls`] | [`tls::Authority`]: https for both servers, and what can be wrong with it |
+//! | [`proxy`] | a forward proxy that leads every host to one server |
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
 //! | [`folder`] | the folder of a demo or a siege |
 //! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
@@ -46,6 +47,7 @@ mod http;
 pub mod out;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 mod random;
 pub mod s3;
 mod script;

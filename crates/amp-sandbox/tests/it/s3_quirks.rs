@@ -1,7 +1,10 @@
 //! Look-alikes of S3, and the places where they are found.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use amp_sandbox::proxy::Proxy;
 use amp_sandbox::s3::{S3Config, S3Server};
 
 use crate::s3_multipart::Upload;
@@ -183,4 +186,23 @@ fn a_request_as_proxies_send_it_is_understood() {
     let (signed, _) = caller.sign("HEAD", "/lake", &[], &crate::signer::sha256(b""));
     let answer = caller.send("HEAD", "http://lake.example:9000/lake", &signed, b"").unwrap();
     assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_proxy_leads_any_host_here() {
+    let s3 = S3Server::start(S3Config { domain: Some("s3.localtest".into()), ..S3Config::new("lake") }).unwrap();
+    let proxy = Proxy::start(&s3.endpoint_url()).unwrap();
+    let caller = Caller { endpoint: proxy.url(), ..Caller::of(&s3) };
+    let (signed, _) = caller.sign("PUT", "/a", &[("host", "lake.s3.localtest")], &crate::signer::sha256(b"x"));
+    let put = caller.send("PUT", "http://lake.s3.localtest/a", &signed, b"x").unwrap();
+    assert_eq!(put.status, 200);
+    assert_eq!(s3.objects("lake")[0].key, "a");
+    assert_eq!(proxy.asked(), ["PUT http://lake.s3.localtest/a"]);
+    let mut tunnel = TcpStream::connect(proxy.url().strip_prefix("http://").unwrap()).unwrap();
+    tunnel.write_all(b"CONNECT lake.s3.localtest:443 HTTP/1.1\r\nHost: lake.s3.localtest\r\n\r\n").unwrap();
+    tunnel.write_all(b"GET /a HTTP/1.1\r\nHost: lake.s3.localtest\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    tunnel.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\n\r\nHTTP/1.1 403 "), "{answer}");
+    assert_eq!(proxy.asked()[1], "CONNECT lake.s3.localtest:443");
 }
