@@ -11,7 +11,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use crate::done_days::DoneDays;
 use crate::hour_status::HourStatusReader;
 use crate::settings::Settings;
-use crate::sources::{first_owed, first_repaired};
+use crate::sources::{first_owed, first_repaired, is_sane};
 
 /// As many windows that are older than the repair days are named in one run.
 const MOST_NAMED: usize = 10;
@@ -46,7 +46,7 @@ impl Owed {
             day = next;
         }
         let mut owed = Self::default();
-        for day in days.range(..=now.date_naive()) {
+        for day in days.iter().filter(|day| **day == now.date_naive() || is_sane(**day, now)) {
             let positions = reader.positions(*day)?;
             if done.contains(*day, positions) {
                 continue;

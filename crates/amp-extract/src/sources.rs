@@ -3,11 +3,11 @@
 use amp_core::disk::DiskError;
 use amp_core::hour::yesterday;
 use amp_core::ledger::{Ledger, Owner, Owners, ScannedSource, SourceRecord};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 
 use crate::settings::Settings;
 
-/// No owed day lies before the year in which Amplitude began: a clock that says so is wrong.
+/// Amplitude began in this year: a clock that makes an earlier day yesterday is wrong.
 const FIRST_YEAR: i32 = 2012;
 
 /// What is known of sources, with what this call adds to it.
@@ -88,8 +88,7 @@ fn recorded(owners: &Owners, owner: &Owner, now: DateTime<Utc>) -> Option<NaiveD
     owners.owed_from(|whose| whose == owner).filter(|day| is_sane(*day, now)).min()
 }
 
-/// Whether the clock by which a day was noted as owed was right, as far as that can be told.
-fn is_sane(day: NaiveDate, now: DateTime<Utc>) -> bool {
-    use chrono::Datelike;
+/// Whether the clock by which a day was noted was right, as far as that can be told.
+pub fn is_sane(day: NaiveDate, now: DateTime<Utc>) -> bool {
     day.year() >= FIRST_YEAR && day <= yesterday(now)
 }

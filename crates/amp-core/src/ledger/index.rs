@@ -48,7 +48,7 @@ pub struct HourIndex {
     pub(super) hours: HashMap<Hour, BTreeMap<Owner, HourEntry>>,
     /// The names of the files of an hour when it was last got, whatever became of it since.
     last_fetched: HashMap<Hour, BTreeMap<Owner, Vec<String>>>,
-    /// When an hour was first asked for, settled by then, that has had no data ever since.
+    /// When it was first noted of an hour, settled by then, that it has no data, as ever since.
     empty_since: HashMap<Hour, BTreeMap<Owner, DateTime<Utc>>>,
     digests: HashMap<String, Vec<FileRecord>>,
     /// Of files whose names tell no hour: with which windows they came, and with which bytes.
@@ -102,7 +102,7 @@ impl HourIndex {
                     self.digests.entry(file.name.clone()).or_default().push(file);
                 }
             }
-            HourRecord::Fetched { window, source, requested_at, unsettled, files, .. } => {
+            HourRecord::Fetched { time, window, source, requested_at, unsettled, files, .. } => {
                 let owner = owners.owner_of(&source);
                 let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
                 for file in &files {
@@ -117,7 +117,7 @@ impl HourIndex {
                     if !files.is_empty() {
                         empty_since.remove(&owner);
                     } else if requested_at >= hour.settled_at() {
-                        empty_since.entry(owner.clone()).or_insert(requested_at);
+                        empty_since.entry(owner.clone()).or_insert(time);
                     }
                     let names = files.iter().map(|file| file.name.clone()).collect();
                     self.last_fetched.entry(hour).or_default().insert(owner.clone(), names);
@@ -159,7 +159,7 @@ impl HourIndex {
         self.last_fetched.get(&hour).and_then(|owners| owners.get(owner)).map_or(&[], Vec::as_slice)
     }
 
-    /// When `hour` was first asked for, settled by then, if it has had no data ever since.
+    /// When it was first noted that `hour`, asked for once it was settled, has no data, if that holds ever since. By this machine's clock.
     pub fn empty_since(&self, hour: Hour, owner: &Owner) -> Option<DateTime<Utc>> {
         self.empty_since.get(&hour)?.get(owner).copied()
     }

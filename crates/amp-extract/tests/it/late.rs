@@ -2,18 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
 
-use amp_sandbox::tools;
-
-use crate::support::{DAY, HOUR, Lab, Ran, hours, this_hour};
-
-/// The library that gives a program another clock, as `faketime` itself preloads it; `None` without it.
-fn faketime() -> Option<String> {
-    let told = Command::new("faketime").args(["-f", "+0s", "printenv", "LD_PRELOAD"]).output();
-    let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
-    tools::has("faketime", library.is_some()).then_some(library?.trim().to_owned())
-}
+use crate::support::{DAY, HOUR, Lab, Ran, faketime, hours, this_hour};
 
 #[test]
 fn an_hour_that_settles_between_a_request_and_its_404_is_unsettled() {

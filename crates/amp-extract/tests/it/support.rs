@@ -10,6 +10,7 @@ use amp_sandbox::events::Dataset;
 use amp_sandbox::export::{ExportConfig, ExportServer};
 pub(crate) use amp_sandbox::process::HANG;
 use amp_sandbox::time::{Hour, Window};
+use amp_sandbox::tools;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -85,6 +86,15 @@ impl Lab {
             .env("AMP_SECRET_KEY", self.server.secret_key())
             .env("AMP_BASE_URL", self.server.base_url())
             .env("AMP_RETRY_BASE", "1ms")
+    }
+
+    /// The same as [`Lab::command`], by a clock that says `time` when it begins, such as `2025-11-07 03:15:00`.
+    pub(crate) fn at(&self, library: &str, time: &str, args: &[&str]) -> Run {
+        self.command(args)
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME", format!("@{time}"))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("TZ", "UTC")
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
@@ -206,4 +216,11 @@ pub(crate) fn one_hour(hour: Hour) -> String {
 pub(crate) fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// The library that gives a program another clock, as `faketime` itself preloads it; `None` without it.
+pub(crate) fn faketime() -> Option<String> {
+    let told = Command::new("faketime").args(["-f", "+0s", "printenv", "LD_PRELOAD"]).output();
+    let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
+    tools::has("faketime", library.is_some()).then_some(library?.trim().to_owned())
 }
