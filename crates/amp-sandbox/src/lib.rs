@@ -33,6 +33,7 @@
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
 //! | [`folder`] | the folder of a demo or a siege |
 //! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
+//! | [`schema`] | whether a result or a manifest is as `docs/schema/` describes it |
 //! | [`strace`] | what a program asked of the system, from a log of strace |
 //! | [`tools`] | whether a test can have what it needs, and that it says so where it can't |
 
@@ -50,6 +51,7 @@ pub mod programs;
 pub mod proxy;
 mod random;
 pub mod s3;
+pub mod schema;
 mod script;
 pub mod strace;
 pub mod time;

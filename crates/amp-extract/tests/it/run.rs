@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use amp_sandbox::process;
+use amp_sandbox::{process, schema};
 use serde_json::Value;
 
 /// A run about to begin.
@@ -111,9 +111,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The one document on stdout.
+    /// The one document on stdout, which is as its schema describes it.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+        let document = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
+        assert_eq!(schema::departure(&document), None, "{document:#}");
+        document
     }
 
     /// Checks the exit code and gives the document.

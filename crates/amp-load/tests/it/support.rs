@@ -12,6 +12,7 @@ use amp_core::name::{EntryName, EventFileName};
 use amp_core::stage::Staging;
 use amp_sandbox::process::{self, HANG, Running};
 use amp_sandbox::s3::{Quirks, S3Config, S3Op, S3Request, S3Server};
+use amp_sandbox::schema;
 use chrono::Utc;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,9 +35,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The one JSON document on stdout.
+    /// The one JSON document on stdout, which is as its schema describes it.
     pub(crate) fn document(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        let document = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(schema::departure(&document), None, "{document:#}");
+        document
     }
 
     /// The exit code and, in this order, the files found, uploaded, skipped, failed and deleted.

@@ -14,6 +14,7 @@ use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use amp_sandbox::s3::S3Op;
+use amp_sandbox::schema;
 use chrono::Utc;
 use serde_json::Value;
 
@@ -87,7 +88,9 @@ impl Lab {
     }
 
     fn manifest(&self) -> Option<Value> {
-        self.object(KEY).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+        let manifest = self.object(KEY).map(|bytes| serde_json::from_slice(&bytes).unwrap())?;
+        assert_eq!(schema::departure(&manifest), None, "{manifest:#}");
+        Some(manifest)
     }
 
     /// How often a manifest came.
