@@ -36,6 +36,7 @@ fn element(text: &str, name: &str) -> String {
 impl<'a> Upload<'a> {
     fn begin(server: &'a Server, key: &'static str, headers: &[(&str, &str)]) -> Self {
         let answer = server.ok("POST", &format!("{key}?uploads="), headers, b"").text();
+        assert!(answer.contains("<InitiateMultipartUploadResult"), "{answer}");
         Self { server, key, id: element(&answer, "UploadId") }
     }
 
@@ -81,6 +82,7 @@ fn parts_become_one(server: &Server) {
     assert_eq!(etags.clone().map(|etag| etag.trim_matches('"').to_owned()), [hex_md5(&one), hex_md5(&two)]);
     let done = upload.complete(&[], &[(1, &etags[0], String::new()), (2, &etags[1], String::new())]);
     assert_eq!(done.status, 200, "{}", done.text());
+    assert!(done.text().contains("<CompleteMultipartUploadResult"), "{}", done.text());
     let of_parts = [Md5::digest(&one), Md5::digest(&two)].concat();
     let etag = format!("{}-2", hex(&Md5::digest(of_parts)));
     assert!(element(&done.text(), "ETag").contains(&etag), "{}", done.text());
