@@ -8,6 +8,7 @@ use amp_core::retry::RetryPolicy;
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::program::Program;
 use crate::settings::{Resolver, Setting, parse_duration, parse_number};
 
 /// The end of each `-h`.
@@ -39,12 +40,15 @@ pub struct CommonArgs {
     #[arg(long, value_name = "FILE", help_heading = "Directories", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 
-    /// Retries after the first try [env: AMP_MAX_RETRIES] [default: 3]
+    /// Retries after the first try [env: AMP_MAX_RETRIES] [default: 3; amp-load: 10]
     #[arg(long, value_name = "N", help_heading = "Network", hide_short_help = true)]
     pub max_retries: Option<String>,
-    /// First backoff; it doubles up to 60 s, with jitter [env: AMP_RETRY_BASE] [default: 1s]
+    /// First backoff; it doubles up to 60 s, with jitter [env: AMP_RETRY_BASE] [default: 2s; amp-load: 200ms]
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub retry_base: Option<String>,
+    /// Retry a temporary failure for at least this long, beyond --max-retries [env: AMP_RETRY_FOR] [default: 0]
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    pub retry_for: Option<String>,
     /// No bytes for so long is a timeout [env: AMP_READ_TIMEOUT] [default: 300s]
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub read_timeout: Option<String>,
@@ -148,6 +152,8 @@ const LOG_KEEP: Setting = Setting { flag: Some("--log-keep"), env: &["AMP_LOG_KE
 const MAX_RETRIES: Setting =
     Setting { flag: Some("--max-retries"), env: &["AMP_MAX_RETRIES"], what: "the number of retries" };
 const RETRY_BASE: Setting = Setting { flag: Some("--retry-base"), env: &["AMP_RETRY_BASE"], what: "the first backoff" };
+const RETRY_FOR: Setting =
+    Setting { flag: Some("--retry-for"), env: &["AMP_RETRY_FOR"], what: "the time to go on retrying" };
 const READ_TIMEOUT: Setting =
     Setting { flag: Some("--read-timeout"), env: &["AMP_READ_TIMEOUT"], what: "the read timeout" };
 /// Where the metrics go; it is also looked for when the other settings cannot be used.
@@ -156,7 +162,7 @@ pub(crate) const METRICS_FILE: Setting =
 
 impl Common {
     /// What the flags, the environment and `.env` say; what is wrong is noted in `resolver`.
-    pub fn resolve(args: &CommonArgs, resolver: &mut Resolver) -> Self {
+    pub fn resolve(args: &CommonArgs, program: &Program, resolver: &mut Resolver) -> Self {
         let mut path = |setting, flag: &Option<String>, default: &str| {
             PathBuf::from(resolver.text(setting, flag.as_deref()).unwrap_or_else(|| default.to_owned()))
         };
@@ -165,6 +171,7 @@ impl Common {
         let log_keep = resolver.optional(&LOG_KEEP, args.log_keep.as_deref(), |text| parse_number(text, 1));
         let max_retries = resolver.optional(&MAX_RETRIES, args.max_retries.as_deref(), |text| parse_number(text, 0));
         let base = resolver.optional(&RETRY_BASE, args.retry_base.as_deref(), parse_duration);
+        let retry_for = resolver.optional(&RETRY_FOR, args.retry_for.as_deref(), parse_duration);
         let read_timeout =
             resolver.optional(&READ_TIMEOUT, args.read_timeout.as_deref(), |text| match parse_duration(text)? {
                 Duration::ZERO => Err("it must be longer than nothing".to_owned()),
@@ -174,7 +181,11 @@ impl Common {
             extracted_dir,
             log_dir,
             log_keep: log_keep.unwrap_or(90),
-            retry: RetryPolicy { max_retries: max_retries.unwrap_or(3), base: base.unwrap_or(Duration::from_secs(1)) },
+            retry: RetryPolicy {
+                max_retries: max_retries.unwrap_or(program.max_retries),
+                base: base.unwrap_or(program.retry_base),
+                retry_for: retry_for.unwrap_or_default(),
+            },
             read_timeout: read_timeout.unwrap_or(Duration::from_secs(300)),
             dry_run: args.dry_run,
         }
@@ -186,10 +197,11 @@ impl fmt::Display for Common {
         let Self { extracted_dir, retry, read_timeout, .. } = self;
         write!(
             f,
-            "extracted_dir={} max_retries={} retry_base={:?} read_timeout={read_timeout:?}",
+            "extracted_dir={} max_retries={} retry_base={:?} retry_for={:?} read_timeout={read_timeout:?}",
             extracted_dir.display(),
             retry.max_retries,
             retry.base,
+            retry.retry_for,
         )
     }
 }

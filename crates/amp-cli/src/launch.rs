@@ -76,7 +76,7 @@ where
         export_aws(dotenv, &environment);
     }
     let mut resolver = Resolver::new(environment, dotenv);
-    let common = Common::resolve(common_args, &mut resolver);
+    let common = Common::resolve(common_args, &program, &mut resolver);
     let resolved = resolve(&args, &mut resolver, started);
     let Resolved { settings, log_subject } = match (resolver.finish(), resolved) {
         (Ok(()), Some(resolved)) => resolved,

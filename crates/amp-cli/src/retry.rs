@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use amp_core::retry::{RetryPolicy, Verdict};
+use amp_core::retry::{Effort, RetryPolicy, Verdict};
 
 use crate::stop::Stop;
 
@@ -16,6 +16,15 @@ pub trait Retryable: Display {
 
     /// The failure of a request that was given up because the run is to stop.
     fn stopped() -> Self;
+
+    /// The same failure, told with what was tried against it.
+    #[must_use]
+    fn after(self, effort: Effort) -> Self;
+
+    /// Whether it is tried again for as long as [`RetryPolicy::retry_for`] says, however often.
+    fn is_worth_waiting(&self) -> bool {
+        true
+    }
 }
 
 /// The one place where both programs wait and try again.
@@ -54,6 +63,8 @@ impl Retrier {
         E: Retryable,
         F: Future<Output = Result<T, E>>,
     {
+        let began = Instant::now();
+        let mut first_failure = None;
         for retry in 0.. {
             if self.stop.is_requested() {
                 break;
@@ -68,10 +79,19 @@ impl Retrier {
                 Err(error) => error,
                 success => return success,
             };
-            let Some(wait) = self.policy.wait(retry, &error.verdict(), fastrand::f64()) else { return Err(error) };
+            let failing_for = first_failure.get_or_insert_with(Instant::now).elapsed();
+            let retry_for = if error.is_worth_waiting() { self.policy.retry_for } else { Duration::ZERO };
+            let policy = RetryPolicy { retry_for, ..self.policy };
+            let Some(wait) = policy.wait(retry, failing_for, &error.verdict(), fastrand::f64()) else {
+                return Err(error.after(Effort { tries: retry + 1, time: began.elapsed() }));
+            };
             self.retries.fetch_add(1, Ordering::Relaxed);
-            let (seconds, most) = (wait.as_secs_f64(), self.policy.max_retries);
-            tracing::warn!("{error}; retrying in {seconds:.1} s ({} of {most})", retry + 1);
+            let (seconds, number, most) = (wait.as_secs_f64(), retry + 1, policy.max_retries);
+            if number <= most {
+                tracing::warn!("{error}; retrying in {seconds:.1} s ({number} of {most})");
+            } else {
+                tracing::warn!("{error}; retrying in {seconds:.1} s ({number}, for {retry_for:?} in all)");
+            }
             if self.stop.unless_requested(tokio::time::sleep(wait)).await.is_none() {
                 break;
             }
@@ -111,10 +131,14 @@ mod tests {
         fn stopped() -> Self {
             Self::Stopped
         }
+
+        fn after(self, _effort: Effort) -> Self {
+            self
+        }
     }
 
     fn retrier(stop: &Stop) -> Retrier {
-        Retrier::new(RetryPolicy { max_retries: 2, base: Duration::ZERO }, stop.clone())
+        Retrier::new(RetryPolicy { max_retries: 2, base: Duration::ZERO, retry_for: Duration::ZERO }, stop.clone())
     }
 
     #[tokio::test]

@@ -101,6 +101,11 @@ impl Downloads {
         Ok(swept)
     }
 
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn path(&self, window: HourWindow) -> PathBuf {
         self.dir.join(format!("amplitude_{}_{}.zip", window.start().compact(), window.end().compact()))
     }

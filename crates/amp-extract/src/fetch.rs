@@ -1,12 +1,14 @@
 //! From a window to its archive, whole and checked, or to Amplitude's word that there is none.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use amp_cli::Session;
+use amp_cli::{Retryable, Session, human_bytes};
 use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
 use amp_core::disk::{DiskError, free_bytes};
-use amp_core::retry::Verdict;
+use amp_core::retry::{Effort, Verdict};
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
@@ -54,10 +56,42 @@ pub(crate) enum FetchError {
     NameTaken { window: HourWindow, file: String, other: String },
     #[error("{0}: {1}")]
     Disk(HourWindow, DiskError),
+    #[error(
+        "{window}: the disk of `{}` is full: {} usable (5 % of what is free is left alone), {needed} needed; make room and run again",
+        dir.display(), human_bytes(*free)
+    )]
+    DiskFull { window: HourWindow, dir: PathBuf, free: u64, needed: String },
     #[error("{0}: an internal error while unpacking; the log has more, please report it")]
     Internal(HourWindow),
+    #[error("{0}{1}")]
+    GivenUp(Box<Self>, Effort),
     #[error("stopped")]
     Stopped,
+}
+
+impl Retryable for FetchError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Export(error) => error.verdict(),
+            Self::Archive(_, error) if error.is_damage() => Verdict::TRANSIENT,
+            Self::ForeignHour { .. } => Verdict::TRANSIENT,
+            Self::GivenUp(error, _) => error.verdict(),
+            _ => Verdict::Permanent,
+        }
+    }
+
+    fn stopped() -> Self {
+        Self::Stopped
+    }
+
+    fn after(self, effort: Effort) -> Self {
+        Self::GivenUp(Box::new(self), effort)
+    }
+
+    /// 504 is documented as too much data: waiting does not help, asking for less does.
+    fn is_worth_waiting(&self) -> bool {
+        self.status() != Some(504)
+    }
 }
 
 impl FetchError {
@@ -74,23 +108,38 @@ impl FetchError {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Archive(_, error) => error.is_local(),
-            Self::Disk(..) | Self::Stopped => true,
+            Self::Disk(..) | Self::DiskFull { .. } | Self::Stopped => true,
             _ => false,
         }
     }
 
     /// Whether it is an outage of the network or of Amplitude, which passes by itself.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(self.verdict(), Verdict::Transient { .. }) && !matches!(self, Self::ForeignHour { .. })
+        match self {
+            Self::ForeignHour { .. } => false,
+            Self::GivenUp(error, _) => error.is_outage(),
+            error => matches!(error.verdict(), Verdict::Transient { .. }),
+        }
     }
 
-    /// What the failure asks of us.
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// The HTTP status, where it is the failure.
+    pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Export(error) => error.verdict(),
-            Self::Archive(_, error) if error.is_damage() => Verdict::TRANSIENT,
-            Self::ForeignHour { .. } => Verdict::TRANSIENT,
-            _ => Verdict::Permanent,
+            Self::Export(error) => error.status(),
+            Self::GivenUp(error, _) => error.status(),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no room left, so that another window would meet the same.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } => true,
+            Self::Disk(_, error) => {
+                matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::GivenUp(error, _) => error.is_full_disk(),
+            _ => false,
         }
     }
 }
@@ -153,11 +202,13 @@ impl Fetcher<'_> {
         let began = Instant::now();
         let transfer = self.session.progress.begin(&format!("downloading {}", in_short(window)), body.length());
         let mut flight = self.downloads.begin(window, self.ledger.source(), requested_at).map_err(disk)?;
+        let mut room = Room::of(window, self.downloads.dir(), body.length())?;
         let streaming = self.begin_streaming(window, &flight).map_err(disk)?;
         let mut bytes = 0;
         loop {
             let chunk = self.session.stop.unless_requested(body.chunk()).await.ok_or(FetchError::Stopped)?;
             let Some(chunk) = chunk? else { break };
+            room.take(chunk.len() as u64)?;
             flight.write(&chunk).map_err(disk)?;
             streaming.arrived(chunk.len() as u64);
             bytes += chunk.len() as u64;
@@ -182,6 +233,53 @@ impl Fetcher<'_> {
         let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
         Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), formats, limits))
     }
+}
+
+/// The room on disk for a download: all that is free but a part, which others need.
+struct Room<'a> {
+    window: HourWindow,
+    dir: &'a Path,
+    /// What the server says that will come.
+    expected: Option<u64>,
+    /// What is left free.
+    floor: u64,
+    free_at_first: u64,
+    since_look: u64,
+}
+
+impl<'a> Room<'a> {
+    /// How many bytes are written between two looks at the disk.
+    const LOOK_EVERY: u64 = 1 << 20;
+
+    fn of(window: HourWindow, dir: &'a Path, expected: Option<u64>) -> Result<Self, FetchError> {
+        let free = free_bytes(dir).map_err(|error| FetchError::Disk(window, error))?;
+        let room = Self { window, dir, expected, floor: free - usable(free), free_at_first: free, since_look: 0 };
+        if expected.is_some_and(|bytes| bytes > usable(free)) { Err(room.full()) } else { Ok(room) }
+    }
+
+    /// Takes `bytes` of it, which are yet to be written.
+    fn take(&mut self, bytes: u64) -> Result<(), FetchError> {
+        self.since_look += bytes;
+        if self.since_look < Self::LOOK_EVERY {
+            return Ok(());
+        }
+        let free = free_bytes(self.dir).map_err(|error| FetchError::Disk(self.window, error))?;
+        if free < self.floor + self.since_look {
+            return Err(self.full());
+        }
+        self.since_look = 0;
+        Ok(())
+    }
+
+    fn full(&self) -> FetchError {
+        let needed = self.expected.map_or_else(|| "more".to_owned(), human_bytes);
+        FetchError::DiskFull { window: self.window, dir: self.dir.to_owned(), free: usable(self.free_at_first), needed }
+    }
+}
+
+/// How much of the bytes that a disk has free one archive may take.
+pub(crate) fn usable(free: u64) -> u64 {
+    free / 100 * 95
 }
 
 /// Says that an archive which an earlier run left is of no use.

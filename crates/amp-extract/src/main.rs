@@ -1,6 +1,7 @@
 //! `amp-extract`: raw events out of Amplitude, into `extracted_data/`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use amp_cli::{Program, launch};
 use amp_extract::{Args, Settings, run};
@@ -10,6 +11,8 @@ fn main() -> ExitCode {
         name: env!("CARGO_BIN_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         log_prefix: "log_amplitude_",
+        max_retries: 3,
+        retry_base: Duration::from_secs(2),
         other_job: None,
         looks: &["--dry-run", "--status"],
     };

@@ -3,12 +3,13 @@
 //! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack. What is
 //! being downloaded is unpacked ahead, by one thread, as far as it has arrived.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use amp_cli::Session;
+use amp_cli::{Retrier, Retryable, Session};
 use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
 use amp_core::retry::Verdict;
@@ -16,6 +17,7 @@ use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::answer::ExportError;
 use crate::downloads::Downloads;
 use crate::empty_days;
 use crate::export::ExportClient;
@@ -27,18 +29,18 @@ use crate::source_ledger::SourceLedger;
 use crate::summary::{RunError, Summary, locked};
 use crate::window_hours::{OpenHours, StagedWindow, came_of, log_unsettled};
 
-/// What a window came to, once it was tried as often as it may be.
+/// What a window came to.
 enum Window {
     Staged(StagedWindow),
-    NoData {
-        requested_at: DateTime<Utc>,
-        message: String,
-    },
-    /// It is to be asked for in halves; this is why.
-    TooLarge {
-        error: FetchError,
-        status: u16,
-    },
+    NoData { requested_at: DateTime<Utc>, message: String },
+    TooLarge(ExportError),
+}
+
+/// A window that is to be asked for in halves.
+struct TooLarge {
+    error: FetchError,
+    status: u16,
+    halves: (HourWindow, HourWindow),
 }
 
 /// Fetches windows and stages what comes.
@@ -49,10 +51,12 @@ pub struct Pipeline<'a> {
     ledger: SourceLedger,
     force: bool,
     download_turn: tokio::sync::Mutex<()>,
+    retrier: Retrier,
     refused: AtomicBool,
     /// Hours without data that were noted as unsettled because they are not to be believed yet.
     doubted: Mutex<BTreeSet<Hour>>,
     believes: AtomicBool,
+    full_disk: AtomicBool,
     summary: Mutex<&'a mut Summary>,
 }
 
@@ -87,9 +91,11 @@ impl<'a> Pipeline<'a> {
             ledger,
             force: settings.force,
             download_turn: tokio::sync::Mutex::default(),
+            retrier: Retrier::new(session.common.retry, session.stop.clone()),
             refused: AtomicBool::new(false),
             doubted: Mutex::default(),
             believes: AtomicBool::new(false),
+            full_disk: AtomicBool::new(false),
             summary: Mutex::new(summary),
         }
     }
@@ -104,10 +110,11 @@ impl<'a> Pipeline<'a> {
         let lane = || async {
             while !self.is_ending() {
                 let Some(window) = next() else { break };
-                self.window(window).await;
+                self.request(window).await;
             }
         };
         tokio::join!(lane(), lane());
+        self.summary().retries = self.retrier.retries();
         if self.refused.load(Ordering::Relaxed) {
             return Err(RunError::Refused);
         }
@@ -170,71 +177,100 @@ impl<'a> Pipeline<'a> {
     }
 
     fn is_ending(&self) -> bool {
-        self.session.stop.is_requested() || self.refused.load(Ordering::Relaxed)
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        self.session.stop.is_requested() || is_set(&self.refused) || is_set(&self.full_disk)
     }
 
-    /// Fetches `window`, or its halves if it is too large, and notes what came of it.
-    fn window(&self, window: HourWindow) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    /// Fetches `window`, or its halves if it is too large.
+    async fn request(&self, window: HourWindow) {
+        let Some(TooLarge { error, status, halves }) = self.settle(window).await else { return };
+        self.note_split(window, &error, status, halves);
+        if status != 504 {
+            return self.halves(halves).await;
+        }
+        // Where both halves time out as well, it is not their size: nothing smaller is tried, which would take hours.
+        let mut timed_out = Vec::new();
+        for half in [halves.0, halves.1] {
+            if !self.is_ending() {
+                timed_out.extend(self.settle(half).await.map(|too_large| (half, too_large)));
+            }
+        }
+        let are_both = timed_out.len() == 2 && timed_out.iter().all(|(_, too_large)| too_large.status == 504);
+        for (half, TooLarge { error, status, halves }) in timed_out {
+            if are_both {
+                self.append(half, &HourRecord::Split { time: Utc::now(), window: half, status });
+                let error = format!("{error}; so did the other half of {window}: the next run tries smaller windows");
+                self.not_got(half, error, true);
+            } else {
+                self.note_split(half, &error, status, halves);
+                self.halves(halves).await;
+            }
+        }
+    }
+
+    /// Fetches two windows, and smaller ones where they are too large.
+    fn halves(&self, (first, second): (HourWindow, HourWindow)) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
-            match (self.fetch_with_retries(window).await, window.halves()) {
-                (Ok(Window::Staged(staged)), _) => self.record_staged(window, &staged),
-                (Ok(Window::NoData { requested_at, message }), _) => {
-                    self.record_no_data(window, requested_at, &message);
+            for window in [first, second] {
+                if self.is_ending() {
+                    return;
                 }
-                (Ok(Window::TooLarge { error, status }), Some((first, second))) => {
-                    tracing::warn!("{error}; split into {first} and {second}");
-                    self.summary().splits += 1;
-                    self.append(window, &HourRecord::Split { time: Utc::now(), window, status });
-                    self.window(first).await;
-                    if !self.is_ending() {
-                        self.window(second).await;
-                    }
+                if let Some(TooLarge { error, status, halves }) = self.settle(window).await {
+                    self.note_split(window, &error, status, halves);
+                    self.halves(halves).await;
                 }
-                (Err(FetchError::Stopped), _) => {}
-                (Ok(Window::TooLarge { error, .. }) | Err(error), _) => self.failed(window, &error),
             }
         })
     }
 
-    /// Tries until it goes, or the retries are used up, or it cannot go.
-    async fn fetch_with_retries(&self, window: HourWindow) -> Result<Window, FetchError> {
-        let mut retry = 0;
-        let mut may_reuse = !self.force;
+    /// Fetches `window` and notes what came of it, unless it is to be asked for in halves.
+    async fn settle(&self, window: HourWindow) -> Option<TooLarge> {
+        let may_reuse = Cell::new(!self.force);
+        let error = match self.retrier.run(|_| self.fetch_and_publish(window, &may_reuse)).await {
+            Ok(Window::Staged(staged)) => {
+                self.record_staged(window, &staged);
+                return None;
+            }
+            Ok(Window::NoData { requested_at, message }) => {
+                self.record_no_data(window, requested_at, &message);
+                return None;
+            }
+            Ok(Window::TooLarge(error)) => error.into(),
+            Err(FetchError::Stopped) => return None,
+            Err(error) => error,
+        };
+        match (error.status(), window.halves()) {
+            // 504 is documented as too much data at once, as 400 is.
+            (Some(status @ (400 | 504)), Some(halves)) => Some(TooLarge { error, status, halves }),
+            _ => {
+                self.failed(window, &error);
+                None
+            }
+        }
+    }
+
+    fn note_split(&self, window: HourWindow, error: &FetchError, status: u16, halves: (HourWindow, HourWindow)) {
+        tracing::warn!("{error}; split into {} and {}", halves.0, halves.1);
+        self.summary().splits += 1;
+        self.append(window, &HourRecord::Split { time: Utc::now(), window, status });
+    }
+
+    /// One try. An archive that an earlier run left and that is of no use is not one of them.
+    async fn fetch_and_publish(&self, window: HourWindow, may_reuse: &Cell<bool>) -> Result<Window, FetchError> {
         loop {
-            let error = match self.fetch(window, may_reuse).await {
-                Ok(Fetched::NoData { requested_at, message }) => return Ok(Window::NoData { requested_at, message }),
-                Ok(Fetched::TooLarge(error)) => {
-                    let status = error.status().unwrap_or_default();
-                    return Ok(Window::TooLarge { error: error.into(), status });
-                }
-                Ok(Fetched::Archive(archive, streaming)) => {
-                    let from_disk = streaming.is_none();
-                    match self.publisher.publish(window, archive, streaming).await {
-                        Ok(staged) => return Ok(Window::Staged(staged)),
-                        Err(error) if from_disk && error.verdict() == Verdict::TRANSIENT => {
-                            log_left(&error);
-                            may_reuse = false;
-                            continue;
-                        }
-                        Err(error) => error,
-                    }
-                }
-                Err(error) => error,
+            let (archive, streaming) = match self.fetch(window, may_reuse.get()).await? {
+                Fetched::Archive(archive, streaming) => (archive, streaming),
+                Fetched::NoData { requested_at, message } => return Ok(Window::NoData { requested_at, message }),
+                Fetched::TooLarge(error) => return Ok(Window::TooLarge(error)),
             };
-            let Some(wait) = self.session.common.retry.wait(retry, &error.verdict(), fastrand::f64()) else {
-                return match error {
-                    // Documented as too much data at once.
-                    FetchError::Export(ref cause) if cause.status() == Some(504) => {
-                        Ok(Window::TooLarge { error, status: 504 })
-                    }
-                    error => Err(error),
-                };
-            };
-            retry += 1;
-            self.summary().retries += 1;
-            let most = self.session.common.retry.max_retries;
-            tracing::warn!("{error}; retry {retry} of {most} in {:.1} s", wait.as_secs_f64());
-            self.session.stop.unless_requested(tokio::time::sleep(wait)).await.ok_or(FetchError::Stopped)?;
+            let is_left = streaming.is_none();
+            match self.publisher.publish(window, archive, streaming).await {
+                Err(error) if is_left && error.verdict() == Verdict::TRANSIENT => {
+                    log_left(&error);
+                    may_reuse.set(false);
+                }
+                published => return Ok(Window::Staged(published?)),
+            }
         }
     }
 
@@ -302,7 +338,11 @@ impl<'a> Pipeline<'a> {
         if error.verdict() == Verdict::Refused {
             self.refused.store(true, Ordering::Relaxed);
         }
-        self.not_got(window, error.to_string(), error.is_outage());
+        if error.is_full_disk() && !self.full_disk.swap(true, Ordering::Relaxed) {
+            tracing::warn!("no further window is asked for until there is room");
+        }
+        let next = if error.is_outage() { "; the next run without a window asks again" } else { "" };
+        self.not_got(window, format!("{error}{next}"), error.is_outage());
     }
 
     fn not_got(&self, window: HourWindow, error: String, is_outage: bool) {

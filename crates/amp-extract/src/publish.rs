@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, Format, Formats, Limits, StreamingUnpacker, Unpacked, Unpacking};
+use amp_core::archive::{self, ArchiveError, Format, Formats, Limit, Limits, StreamingUnpacker, Unpacked, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::ledger::{FileRecord, HourRecord};
 use amp_core::name::EventFileName;
@@ -13,7 +13,7 @@ use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
 use crate::downloads::DownloadedArchive;
-use crate::fetch::{FetchError, in_short};
+use crate::fetch::{FetchError, in_short, usable};
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
 use crate::window_hours::{StagedWindow, came_of};
@@ -39,18 +39,16 @@ impl Publisher<'_> {
         let began = Instant::now();
         let Settings { format, concurrency, max_unpacked, max_ratio, keep_archives, .. } = *self.settings;
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
-        let progress = Arc::clone(&self.session.progress);
+        let (progress, is_disks_limit) = (Arc::clone(&self.session.progress), max_unpacked.is_none());
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpack = || -> Result<_, FetchError> {
                 let of_disk = |error| FetchError::Disk(window, error);
                 let formats = formats(window, format, &ledger).map_err(of_disk)?;
-                let max_unpacked = match max_unpacked {
-                    Some(most) => most,
-                    None => {
-                        let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
-                        written + free_bytes(staging.root()).map_err(of_disk)? / 100 * 95
-                    }
+                let room = || -> Result<u64, FetchError> {
+                    let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
+                    Ok(written + usable(free_bytes(staging.root()).map_err(of_disk)?))
                 };
+                let max_unpacked = max_unpacked.map_or_else(room, Ok)?;
                 let export = archive.export();
                 let transfer = progress.begin(&format!("unpacking   {}", in_short(window)), Some(export.bytes()));
                 let how = Unpacking {
@@ -62,7 +60,13 @@ impl Publisher<'_> {
                     cancelled: &stop,
                 };
                 let unpacked = archive::unpack(export, &how, streaming.as_ref());
-                let unpacked = unpacked.map_err(|error| FetchError::of_archive(window, error))?;
+                let unpacked = unpacked.map_err(|error| match error {
+                    ArchiveError::TooMuch(Limit::Unpacked { max_unpacked: free }) if is_disks_limit => {
+                        let needed = "more".to_owned();
+                        FetchError::DiskFull { window, dir: staging.root().to_owned(), free, needed }
+                    }
+                    error => FetchError::of_archive(window, error),
+                })?;
                 let has_skipped = !unpacked.skipped.is_empty();
                 Ok((stage_files(window, unpacked, &staging, &ledger)?, has_skipped))
             };

@@ -4,6 +4,8 @@ use std::fs;
 
 use amp_sandbox::tools::SmallDisk;
 
+use amp_sandbox::export::Framing;
+
 use crate::support::{DAY, HOUR, Lab};
 
 const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
@@ -92,9 +94,10 @@ fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_comp
     assert!(total > 20 << 20, "{total}");
 
     // The default limit sees it coming; with a higher one the disk is really full. Either way nothing of it stays.
-    for (args, words) in
-        [(&[][..], ["--max-unpacked", "make room"]), (&["--max-unpacked", "1G"], ["No space left", "make room"])]
-    {
+    for (args, words) in [
+        (&[][..], ["extracted_data` is full", "make room"]),
+        (&["--max-unpacked", "1G"], ["No space left", "make room"]),
+    ] {
         let ran = lab.run(&[&["--date", DAY], args].concat());
         ran.exits(1);
         ran.says(&words).says(&["error: ", "2025-11-06T00..2025-11-06T23"]);
@@ -107,4 +110,34 @@ fn a_disk_that_fills_up_midway_is_told_and_freed_and_the_next_run_with_room_comp
     disk.resize("64m");
     assert_eq!(lab.run(&["--date", DAY]).exits(0)["requests"], 0);
     lab.assert_staged(&[DAY]);
+}
+
+#[test]
+fn a_download_leaves_a_part_of_the_disk_free_and_no_further_window_is_asked_for() {
+    let lab = Lab::with(|config| {
+        config.dataset = config.dataset.clone().events_per_part(2000);
+        config.framing = Framing::Chunked;
+        config.layout.gzip_level = 0;
+    });
+    let Some(_disk) = SmallDisk::mount(&lab.path("downloaded_data"), "8m") else { return };
+    let ran = lab.run(&["--start", "2025-11-01", "--end", DAY]);
+    let document = ran.exits(1);
+    assert_eq!(document["outcome"], "failed");
+    assert!(document["requests"].as_u64().unwrap() < 4, "{document}");
+    ran.says(&["downloaded_data` is full", "MiB usable", "make room", "no further window"]);
+    assert!(document["bytes_downloaded"].as_u64().unwrap() < 8 << 20, "{document}");
+    lab.assert_clean();
+}
+
+#[test]
+fn a_download_that_is_too_large_for_the_disk_is_not_begun() {
+    let lab = Lab::with(|config| {
+        config.dataset = config.dataset.clone().events_per_part(2000);
+        config.layout.gzip_level = 0;
+    });
+    let Some(_disk) = SmallDisk::mount(&lab.path("downloaded_data"), "8m") else { return };
+    let ran = lab.run(&["--date", DAY]);
+    assert_eq!(ran.exits(1)["bytes_downloaded"], 0);
+    ran.says(&["downloaded_data` is full: 7.6 MiB usable", "MiB needed"]);
+    lab.assert_clean();
 }

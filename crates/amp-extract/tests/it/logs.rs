@@ -39,7 +39,7 @@ fn the_log_is_at_information_level_whatever_quiet_says() {
         "WARN",
         "GET ",
         "HTTP 503",
-        "retry 1",
+        "retrying in",
         "split into",
         "HTTP 200",
         "100011471_2025-11-06_4#0.json",

@@ -95,3 +95,27 @@ fn the_next_run_asks_for_nothing_but_the_hour_that_failed() {
     assert_eq!(hours(&document), [24, 1, 0, 23, 0, 0]);
     lab.assert_staged(&[DAY]);
 }
+
+#[test]
+fn a_day_whose_halves_both_time_out_is_not_cut_further_in_the_same_run() {
+    let lab = Lab::faulty(&[":status=504"]);
+    let ran = lab.run(&["--date", DAY, "--max-retries", "1"]);
+    let document = ran.exits(75);
+    assert_eq!((&document["requests"], &document["splits"]), (&6.into(), &1.into()));
+    assert_eq!(hours(&document), [24, 0, 0, 0, 24, 0]);
+    ran.says(&["error: ", "after 2 tries", "the next run tries smaller windows"]);
+
+    // It begins where this one ended.
+    let before = lab.asked().len();
+    lab.server.clear_rules();
+    lab.run(&["--date", DAY]).exits(0);
+    assert_eq!(lab.asked()[before], "20251106T00-20251106T05");
+    lab.assert_staged(&[DAY]);
+}
+
+#[test]
+fn a_timeout_is_not_waited_out_but_split() {
+    let lab = Lab::with(|config| config.too_slow = at_most(12));
+    let document = lab.run(&["--date", DAY, "--max-retries", "0", "--retry-for", "24h"]).exits(0);
+    assert_eq!((&document["requests"], &document["retries"]), (&3.into(), &0.into()));
+}

@@ -14,7 +14,7 @@ fn every_status_that_may_pass_is_retried() {
         let document = ran.exits(0);
         assert_eq!((&document["requests"], &document["retries"]), (&3.into(), &2.into()), "{status}");
         assert_eq!(document["outcome"], "complete");
-        ran.says(&[&format!("HTTP {status}"), "retry 1 of 3", "retry 2 of 3"]);
+        ran.says(&[&format!("HTTP {status}"), "(1 of 3)", "(2 of 3)"]);
         lab.assert_staged(&[DAY]);
     }
 }
@@ -204,4 +204,23 @@ fn a_text_with_status_200_is_waited_for_like_a_429() {
     assert_eq!(ran.exits(0)["retries"], 3);
     ran.says(&["Exceeded rate limit", "HTTP 200", "text"]).does_not_say(&["more"]);
     lab.assert_staged(&[DAY]);
+}
+
+#[test]
+fn a_failure_that_may_pass_is_retried_for_as_long_as_it_is_said_to() {
+    let lab = Lab::faulty(&["times=8:status=503"]);
+    let run = lab.command(&["--date", DAY, "--max-retries", "1"]).env("AMP_RETRY_FOR", "10m");
+    assert_eq!(run.run().exits(0)["retries"], 8);
+    lab.assert_staged(&[DAY]);
+    let lab = Lab::faulty(&[":status=418"]);
+    assert_eq!(lab.run(&["--date", DAY, "--retry-for", "10m"]).exits(1)["requests"], 1);
+}
+
+#[test]
+fn the_last_error_says_how_often_it_was_tried_and_what_comes_next() {
+    let lab = Lab::faulty(&[":status=503"]);
+    let document = lab.run(&["--date", DAY]).exits(75);
+    let error = document["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains(" (after 4 tries in "), "{error}");
+    assert!(error.ends_with("; the next run without a window asks again"), "{error}");
 }

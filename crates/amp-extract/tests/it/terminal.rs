@@ -54,7 +54,7 @@ fn on_a_narrow_terminal_bars_fit_and_warnings_stand_above_them_whole() {
     assert!(had_bars, "{ran:#?}");
     let text = screen.replace('\n', "");
     assert!(text.starts_with("amp-extract: warning: Amplitude answered HTTP 503"), "{screen}");
-    assert!(screen.contains("retry 1 of 3") && screen.contains("amp-extract complete"), "{screen}");
+    assert!(screen.contains("(1 of 3)") && screen.contains("amp-extract complete"), "{screen}");
     assert_eq!(screen.matches("amp-extract").count(), 2, "{screen}");
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use amp_cli::Retryable;
 use amp_core::receipt::{Algorithm, Checksum};
-use amp_core::retry::Verdict;
+use amp_core::retry::{Effort, Verdict};
 use amp_core::secret::Secret;
 use chrono::{DateTime, Utc};
 use url::Url;
@@ -105,7 +105,7 @@ pub fn covers_whole_objects(algorithm: Algorithm) -> bool {
 
 /// A request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation} {target}: {kind}")]
+#[error("{operation} {target}: {kind}{effort}")]
 pub struct StoreError {
     /// S3's name of the operation.
     pub operation: &'static str,
@@ -113,6 +113,8 @@ pub struct StoreError {
     pub target: String,
     /// What went wrong.
     pub kind: StoreErrorKind,
+    /// What was tried against it.
+    pub effort: Effort,
 }
 
 /// What went wrong with a request.
@@ -176,6 +178,10 @@ impl Retryable for StoreError {
     }
 
     fn stopped() -> Self {
-        Self { operation: "request", target: String::new(), kind: StoreErrorKind::Stopped }
+        Self { operation: "request", target: String::new(), kind: StoreErrorKind::Stopped, effort: Effort::default() }
+    }
+
+    fn after(self, effort: Effort) -> Self {
+        Self { effort, ..self }
     }
 }

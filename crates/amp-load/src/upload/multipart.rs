@@ -200,7 +200,10 @@ impl Uploader {
     /// Gives an upload up, whether or not the run is stopping, and says whether it is gone.
     async fn abort(&self, key: &str, id: &str) -> bool {
         // A retrier of its own: that of the run gives up when the run stops.
-        let retrier = Retrier::new(RetryPolicy { max_retries: 2, base: Duration::from_secs(1) }, Stop::default());
+        let retrier = Retrier::new(
+            RetryPolicy { max_retries: 2, base: Duration::from_secs(1), retry_for: Duration::ZERO },
+            Stop::default(),
+        );
         let aborted = tokio::time::timeout(ABORT_TIMEOUT, retrier.run(|_| self.store.abort(key, id))).await;
         let problem = match aborted {
             Ok(Ok(())) => {

@@ -221,12 +221,12 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
     use amp_cli::Retryable;
-    use amp_core::retry::Verdict;
+    use amp_core::retry::{Effort, Verdict};
 
     fn verdict(status: u16, code: &str, head: bool) -> Verdict {
         let code = Some(code.to_owned()).filter(|code| !code.is_empty());
         let kind = ErrorResponse { status, code, ..ErrorResponse::default() }.into_kind(head);
-        StoreError { operation: "PutObject", target: String::new(), kind }.verdict()
+        StoreError { operation: "PutObject", target: String::new(), kind, effort: Effort::default() }.verdict()
     }
 
     #[test]

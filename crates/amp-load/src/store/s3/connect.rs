@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use amp_cli::settings::{is_loopback, parse_endpoint};
+use amp_core::retry::Effort;
 use amp_core::secret::Secret;
 use aws_config::BehaviorVersion;
 use aws_config::meta::region::RegionProviderChain;
@@ -112,6 +113,7 @@ fn refused(bucket: &BucketConfig, answer: String, advice: &str) -> StoreError {
         operation: "settings",
         target: format!("for bucket {}", bucket.name),
         kind: StoreErrorKind::Refused { answer, advice: advice.into() },
+        effort: Effort::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use amp_core::retry::Effort;
 use amp_core::secret::Secret;
 
 use super::classify::{self, ErrorResponse};
@@ -24,7 +25,7 @@ type SdkResult<T, E> = Result<T, aws_sdk_s3::error::SdkError<E>>;
 
 impl Operation<'_> {
     pub(super) fn error(&self, kind: StoreErrorKind) -> StoreError {
-        StoreError { operation: self.operation, target: self.target.clone(), kind }
+        StoreError { operation: self.operation, target: self.target.clone(), kind, effort: Effort::default() }
     }
 
     pub(super) async fn run<T, E>(
