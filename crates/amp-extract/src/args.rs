@@ -37,15 +37,17 @@ pub struct Args {
     /// The I-th of N contiguous slices of the window, counted from 1
     #[arg(long, value_name = "I/N", help_heading = "Window", hide_short_help = true)]
     pub shard: Option<String>,
-    /// Days before today in which the call without a window fetches what is owed; older hours it only names [default: 7]
+    /// Days before today of which owed hours are fetched without a window [default: 7]
+    ///
+    /// Older ones are reported by each run without a window, which then ends with 1.
     #[arg(long, value_name = "N", help_heading = "Window", hide_short_help = true)]
     pub repair_days: Option<String>,
     /// Fetch hours again that are done, and do not use archives that are there
     #[arg(long, help_heading = "Window")]
     pub force: bool,
-    /// Give up the hours of the window that are not done: fetch nothing, and name them no more
+    /// Give up the settled hours of the window that are not done, fetch nothing
     ///
-    /// A later call that names them fetches them all the same. --status shows them; their days get no manifest.
+    /// No later run reports them; one that names them fetches them all the same. --status shows them; their days get no manifest.
     #[arg(long, conflicts_with_all = ["force", "dry_run", "status"], help_heading = "Window", hide_short_help = true)]
     pub accept_missing: bool,
     /// Show what became of each hour and what the next run without a window would request; fetch and change nothing

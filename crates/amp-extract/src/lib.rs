@@ -137,7 +137,7 @@ fn give_up(
         .flat_map(HourWindow::days)
         .collect();
     for window in &windows {
-        tracing::warn!("{window}: given up; it is named no more, and its day gets no manifest");
+        tracing::warn!("{window}: given up: no later run reports it, and its day gets no manifest");
         let record = HourRecord::Accepted { time: now, window: *window, source: settings.source() };
         ledger.append(window.start().date(), &record)?;
     }

@@ -221,7 +221,7 @@ impl Summary {
             writeln!(out, "  skipped    {window}: done by an earlier run (--force fetches it again)")?;
         }
         self.accepted.iter().try_for_each(|window| {
-            writeln!(out, "  given up   {window}: named no more; a call that names it fetches it")
+            writeln!(out, "  given up   {window}: no later run reports it; a run that names it fetches it")
         })
     }
 }
