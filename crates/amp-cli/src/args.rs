@@ -1,7 +1,7 @@
 //! Flags and settings that both programs have.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use amp_core::retry::RetryPolicy;
@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::program::Program;
 use crate::settings::{Resolver, Setting, parse_duration, parse_number};
+use crate::tls::CaBundle;
 
 /// The end of each `-h`.
 pub const MORE_HELP: &str = "--help has all flags, examples and the exit codes.";
@@ -141,6 +142,8 @@ pub struct Common {
     pub retry: RetryPolicy,
     /// No bytes for so long is a timeout.
     pub read_timeout: Duration,
+    /// The authorities to trust; `None`: the system's.
+    pub ca_bundle: Option<CaBundle>,
     /// Nothing is to be changed, no network used.
     pub dry_run: bool,
 }
@@ -156,6 +159,8 @@ const RETRY_FOR: Setting =
     Setting { flag: Some("--retry-for"), env: &["AMP_RETRY_FOR"], what: "the time to go on retrying" };
 const READ_TIMEOUT: Setting =
     Setting { flag: Some("--read-timeout"), env: &["AMP_READ_TIMEOUT"], what: "the read timeout" };
+const CA_BUNDLE: Setting =
+    Setting { flag: None, env: &["AWS_CA_BUNDLE", "SSL_CERT_FILE"], what: "the trusted certificates" };
 /// Where the metrics go; it is also looked for when the other settings cannot be used.
 pub(crate) const METRICS_FILE: Setting =
     Setting { flag: Some("--metrics-file"), env: &["AMP_METRICS_FILE"], what: "the file of metrics" };
@@ -177,9 +182,11 @@ impl Common {
                 Duration::ZERO => Err("it must be longer than nothing".to_owned()),
                 timeout => Ok(timeout),
             });
+        let ca_bundle = resolver.optional(&CA_BUNDLE, None, |path| CaBundle::read(Path::new(path)));
         Self {
             extracted_dir,
             log_dir,
+            ca_bundle,
             log_keep: log_keep.unwrap_or(90),
             retry: RetryPolicy {
                 max_retries: max_retries.unwrap_or(program.max_retries),

@@ -72,9 +72,7 @@ where
     if !garbled.is_empty() {
         return unusable(&garbled, report);
     }
-    if let Some(dotenv) = &dotenv {
-        export_aws(dotenv, &environment);
-    }
+    export_aws(dotenv.as_ref(), &environment);
     let mut resolver = Resolver::new(environment, dotenv);
     let common = Common::resolve(common_args, &program, &mut resolver);
     let resolved = resolve(&args, &mut resolver, started);

@@ -16,6 +16,7 @@ pub mod settings;
 mod shell;
 mod start;
 mod stop;
+mod tls;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
 pub use document::Document;
@@ -27,3 +28,4 @@ pub use program::Program;
 pub use retry::{Retrier, Retryable};
 pub use session::Session;
 pub use stop::Stop;
+pub use tls::{CaBundle, TlsFailure, tls_failure};

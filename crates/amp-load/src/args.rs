@@ -29,6 +29,9 @@ pub struct Args {
     /// S3 endpoint that is not Amazon's [env: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL", help_heading = "Bucket")]
     pub endpoint_url: Option<String>,
+    /// Bucket's name in the path or before the host: auto, path or virtual [env: AMP_ADDRESSING] [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = "Bucket", hide_short_help = true)]
+    pub addressing: Option<String>,
     /// Account that must own the bucket, 12 digits; every call says so [env: AMP_EXPECTED_BUCKET_OWNER]
     #[arg(long, value_name = "ID", help_heading = "Bucket", hide_short_help = true)]
     pub expected_bucket_owner: Option<String>,

@@ -91,6 +91,7 @@ impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         let exit = match (&error.kind, error.verdict()) {
             (StoreErrorKind::Stopped, _) => Exit::Interrupted,
+            (StoreErrorKind::Unusable { .. }, _) => Exit::Unusable,
             (_, Verdict::Transient { .. }) => Exit::Temporary,
             _ => Exit::Refused,
         };

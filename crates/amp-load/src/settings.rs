@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::args::Args;
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
-use crate::store::{BucketConfig, ObjectOptions};
+use crate::store::{Addressing, BucketConfig, ObjectOptions, StaticCredentials};
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
@@ -57,6 +57,9 @@ const fn flag(flag: &'static str) -> Setting {
 const BUCKET: Setting = Setting { flag: Some("--bucket"), env: &["AWS_BUCKET_NAME"], what: "the bucket" };
 const ACCESS_KEY: Setting = Setting { flag: None, env: &["AWS_ACCESS_KEY"], what: "the AWS access key" };
 const SECRET_KEY: Setting = Setting { flag: None, env: &["AWS_SECRET_KEY"], what: "the AWS secret key" };
+const SESSION_TOKEN: Setting = Setting { flag: None, env: &["AWS_SESSION_TOKEN"], what: "the AWS session token" };
+const ADDRESSING: Setting =
+    Setting { flag: Some("--addressing"), env: &["AMP_ADDRESSING"], what: "where the bucket's name stands" };
 const REGION: Setting =
     Setting { flag: Some("--aws-region"), env: &["AWS_REGION", "AWS_DEFAULT_REGION"], what: "the AWS region" };
 const ENDPOINT: Setting = Setting {
@@ -145,7 +148,12 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         resolver.missing(&BUCKET);
     }
     let credentials = match (resolver.secret(&ACCESS_KEY), resolver.secret(&SECRET_KEY)) {
-        (Some(access), Some(secret)) => Some((access, secret)),
+        (Some(access_key), Some(secret_key)) => {
+            // Keys that last begin with AKIA and have no token: one that is set belongs to others.
+            let is_lasting = access_key.expose().starts_with("AKIA");
+            let session_token = resolver.secret(&SESSION_TOKEN).filter(|_| !is_lasting);
+            Some(StaticCredentials { access_key, secret_key, session_token })
+        }
         (None, None) => None,
         (access, _) => {
             let (set, unset) = if access.is_some() { (ACCESS_KEY, SECRET_KEY) } else { (SECRET_KEY, ACCESS_KEY) };
@@ -165,12 +173,26 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
             Err(_) => error,
         })
     });
+    let addressing = resolver.optional(&ADDRESSING, args.addressing.as_deref(), |text| match text {
+        "auto" => Ok(Addressing::Auto),
+        "path" => Ok(Addressing::Path),
+        "virtual" => Ok(Addressing::Virtual),
+        _ => Err(format!("`{text}` is neither auto nor path nor virtual")),
+    });
     let region = resolver.text(&REGION, args.aws_region.as_deref());
     let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
         let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_account { Ok(text.to_owned()) } else { Err(format!("`{text}` is no AWS account; it has 12 digits")) }
     });
-    Some(BucketConfig { name: bucket.unwrap_or_default(), credentials, region, endpoint, allow_http, owner })
+    Some(BucketConfig {
+        name: bucket.unwrap_or_default(),
+        credentials,
+        region,
+        endpoint,
+        addressing: addressing.unwrap_or(Addressing::Auto),
+        allow_http,
+        owner,
+    })
 }
 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {

@@ -77,7 +77,9 @@ impl<'a> Run<'a> {
     /// Connects and makes sure that the bucket is there.
     async fn connect(&self) -> Result<S3Store, RunError> {
         let Settings { bucket, object_options, keys, .. } = self.settings;
-        let connecting = S3Store::connect(bucket, object_options.clone(), self.session.common.read_timeout);
+        let common = &self.session.common;
+        let connecting =
+            S3Store::connect(bucket, object_options.clone(), common.ca_bundle.as_ref(), common.read_timeout);
         let Some(store) = self.stop.unless_requested(connecting).await else {
             return Err(RunError { exit: Exit::Interrupted, error: "stopped before anything was done".into() });
         };

@@ -22,16 +22,40 @@ pub use s3::S3Store;
 pub struct BucketConfig {
     /// The bucket's name.
     pub name: String,
-    /// Access key and secret key; `None`: what AWS's default chain finds.
-    pub credentials: Option<(Secret, Secret)>,
+    /// The keys; `None`: what AWS's default chain finds.
+    pub credentials: Option<StaticCredentials>,
     /// The region; `None`: the profile's, then `us-east-1`.
     pub region: Option<String>,
     /// The endpoint; `None`: the profile's, then Amazon's.
     pub endpoint: Option<Url>,
+    /// Where the bucket's name stands in a request.
+    pub addressing: Addressing,
     /// Whether an endpoint may be of plain http where it is not on this machine.
     pub allow_http: bool,
     /// The account that the bucket must be of; every call says so.
     pub owner: Option<String>,
+}
+
+/// Keys that a person set, rather than those that AWS's default chain finds.
+#[derive(Debug, Clone)]
+pub struct StaticCredentials {
+    /// The access key.
+    pub access_key: Secret,
+    /// The secret key.
+    pub secret_key: Secret,
+    /// The token that temporary keys come with.
+    pub session_token: Option<Secret>,
+}
+
+/// Where the bucket's name stands in a request, as `addressing_style` of the AWS configuration has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// As the profile says, else in the path where the endpoint's host can have no subdomain.
+    Auto,
+    /// In the path.
+    Path,
+    /// Before the host.
+    Virtual,
 }
 
 /// Server-side encryption.
@@ -142,6 +166,17 @@ pub enum StoreErrorKind {
         /// What to do.
         advice: String,
     },
+    /// Credentials are configured, but could not be had in time: the service that gives them out is down or slow.
+    #[error("cannot get AWS credentials: {0}")]
+    CredentialsUnavailable(String),
+    /// A setting that no request can be made with, or a server whose certificate is not accepted.
+    #[error("{answer}; {advice}")]
+    Unusable {
+        /// What is wrong.
+        answer: String,
+        /// What to do.
+        advice: String,
+    },
     /// This operation is not allowed or not known; others may be.
     #[error("{0}")]
     Denied(String),
@@ -165,9 +200,11 @@ pub enum StoreErrorKind {
 impl Retryable for StoreError {
     fn verdict(&self) -> Verdict {
         match &self.kind {
-            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) => Verdict::TRANSIENT,
+            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) | StoreErrorKind::CredentialsUnavailable(_) => {
+                Verdict::TRANSIENT
+            }
             StoreErrorKind::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
-            StoreErrorKind::Refused { .. } => Verdict::Refused,
+            StoreErrorKind::Refused { .. } | StoreErrorKind::Unusable { .. } => Verdict::Refused,
             StoreErrorKind::Denied(_)
             | StoreErrorKind::NotFound(_)
             | StoreErrorKind::Exists

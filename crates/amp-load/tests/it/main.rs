@@ -8,7 +8,9 @@
     reason = "a test stops at the first surprise, and its helpers may do what the programs may not"
 )]
 
+mod addresses;
 mod confirmation;
+mod credentials;
 mod durability;
 mod exists;
 mod faults;
@@ -23,5 +25,6 @@ mod signals;
 mod starting;
 mod storing;
 mod support;
+mod tls;
 mod uploading;
 mod verifying;

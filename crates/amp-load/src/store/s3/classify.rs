@@ -6,8 +6,11 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use amp_cli::{TlsFailure, tls_failure};
 use amp_core::secret::{Secret, scrub};
 
+use super::causes::{causes, chain};
+use super::credentials;
 use crate::store::StoreErrorKind;
 
 /// An answer that is an error, or none at all.
@@ -158,12 +161,12 @@ where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {
     if let Some(missing) = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
-        return ErrorResponse::none(StoreErrorKind::Refused {
-            answer: no_credentials(missing),
-            advice: "renew the credentials and run again".into(),
-        });
+        return ErrorResponse::none(credentials::explain(missing));
     }
     let Some(raw) = error.raw_response() else {
+        if let Some(TlsFailure { reason, hint }) = tls_failure(error) {
+            return ErrorResponse::none(StoreErrorKind::Unusable { answer: reason, advice: hint.to_owned() });
+        }
         return ErrorResponse::none(match error {
             SdkError::ConstructionFailure(_) => StoreErrorKind::Rejected(chain(error)),
             // The two outermost say only that it is one of the network.
@@ -184,36 +187,6 @@ where
         retry_after: header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs),
         kind: None,
     }
-}
-
-/// Why there are no credentials, without the SDK's own words where they say nothing.
-pub(super) fn no_credentials(error: &CredentialsError) -> String {
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials were found".to_owned(),
-        CredentialsError::ProviderTimedOut(_) => "asking for AWS credentials took too long".to_owned(),
-        _ => format!("AWS credentials could not be had: {}", chain(error)),
-    }
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
-}
-
-/// The error and its causes, each said once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    for cause in causes(error) {
-        let text = cause.to_string();
-        if !said.iter().any(|earlier| earlier.contains(&text)) {
-            said.push(text);
-        }
-    }
-    said.join(": ")
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! S3 through the AWS SDK, which no other module names.
 
+mod causes;
 mod classify;
 mod connect;
+mod credentials;
 mod object;
 mod operation;
 mod options;
@@ -23,6 +25,8 @@ pub struct S3Store {
     bucket: String,
     owner: Option<String>,
     endpoint: Option<Url>,
+    /// The server's name, for what went wrong before it answered.
+    host: String,
     object_options: ObjectOptions,
     idle: Duration,
     /// What was used to sign, to be kept out of messages.
@@ -47,9 +51,11 @@ impl S3Store {
             Err(error) => error,
         };
         match &error.kind {
-            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) | StoreErrorKind::Busy { .. } => {
-                return Err(error);
-            }
+            StoreErrorKind::Network(_)
+            | StoreErrorKind::TimedOut(_)
+            | StoreErrorKind::Busy { .. }
+            | StoreErrorKind::CredentialsUnavailable(_)
+            | StoreErrorKind::Unusable { .. } => return Err(error),
             _ => {}
         }
         // A HEAD says no more than a number; the answer to a list says why.
@@ -66,6 +72,6 @@ impl S3Store {
     }
 
     fn operation(&self, operation: &'static str, key: &str) -> Operation<'_> {
-        Operation { secrets: &self.secrets, operation, target: self.url(key), idle: self.idle }
+        Operation { secrets: &self.secrets, operation, target: self.url(key), host: &self.host, idle: self.idle }
     }
 }

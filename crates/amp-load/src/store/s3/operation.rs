@@ -18,6 +18,7 @@ pub(super) struct Operation<'a> {
     pub(super) secrets: &'a [Secret],
     pub(super) operation: &'static str,
     pub(super) target: String,
+    pub(super) host: &'a str,
     pub(super) idle: Duration,
 }
 
@@ -25,7 +26,13 @@ type SdkResult<T, E> = Result<T, aws_sdk_s3::error::SdkError<E>>;
 
 impl Operation<'_> {
     pub(super) fn error(&self, kind: StoreErrorKind) -> StoreError {
-        StoreError { operation: self.operation, target: self.target.clone(), kind, effort: Effort::default() }
+        let target = match &kind {
+            StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) | StoreErrorKind::Unusable { .. } => {
+                format!("{} at {}", self.target, self.host)
+            }
+            _ => self.target.clone(),
+        };
+        StoreError { operation: self.operation, target, kind, effort: Effort::default() }
     }
 
     pub(super) async fn run<T, E>(

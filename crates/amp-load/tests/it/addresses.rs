@@ -1,0 +1,93 @@
+//! Where requests go: endpoints with a path, the bucket's place, and what the AWS configuration says of either.
+
+use std::fs;
+use std::process::Command;
+
+use amp_sandbox::proxy::Proxy;
+
+use crate::support::{BUCKET, FILES, Lab, end};
+
+#[test]
+fn an_endpoints_own_path_stands_before_the_bucket_with_and_without_a_slash() {
+    for slash in ["", "/"] {
+        let lab = Lab::with(|config| {
+            config.base_path = "/s3".into();
+            // Where the path and the bucket would run into each other.
+            config.buckets.push("s3lake".into());
+        });
+        lab.stage_all();
+        let endpoint = format!("{}{slash}", lab.server.endpoint_url().trim_end_matches('/'));
+        assert_eq!(lab.run(&["--endpoint-url", &endpoint]).counts(), (0, [3, 3, 0, 0, 3]));
+        assert_eq!(lab.server.objects(BUCKET).len(), 3);
+        assert!(lab.server.objects("s3lake").is_empty());
+    }
+}
+
+/// A run whose host does not resolve but through a proxy, which leads it to the laboratory's server.
+fn through(proxy: &Proxy, lab: &Lab, args: &[&str]) -> Command {
+    let mut command = lab.command(args);
+    command.env("HTTP_PROXY", proxy.url()).env("AWS_ENDPOINT_URL_S3", "http://s3.localtest");
+    command.args(["--allow-http"]);
+    command
+}
+
+#[test]
+fn the_bucket_stands_where_the_setting_or_the_profile_says() {
+    let profile = "[default]\ns3 =\n  addressing_style = path\n";
+    for (args, config, asked) in [
+        (&["--addressing", "path"][..], "", "http://s3.localtest/lake"),
+        (&[], profile, "http://s3.localtest/lake"),
+        (&["--addressing", "virtual"], profile, "http://lake.s3.localtest/"),
+        (&[][..], "", "http://lake.s3.localtest/"),
+    ] {
+        let lab = Lab::with(|config| config.domain = Some("s3.localtest".into()));
+        lab.stage_all();
+        fs::write(lab.path("aws-config"), config).unwrap();
+        let proxy = Proxy::start(&lab.server.endpoint_url()).unwrap();
+        let mut command = through(&proxy, &lab, args);
+        let ended = end({
+            command.env("AWS_CONFIG_FILE", lab.path("aws-config"));
+            command
+        });
+        assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{args:?} {ended:?}");
+        let lines = proxy.asked();
+        // A connection may be made and never used.
+        let mut requests = lines.iter().filter(|line| !line.trim().is_empty());
+        assert!(requests.all(|line| line.contains(asked)), "{asked}: {lines:?}");
+    }
+}
+
+#[test]
+fn an_addressing_that_is_none_is_told() {
+    let lab = Lab::staged();
+    let ended = lab.run(&["--addressing", "dns"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.error(0).contains("`dns` is neither auto nor path nor virtual"), "{ended:?}");
+}
+
+#[test]
+fn an_endpoint_in_services_of_the_aws_configuration_is_used() {
+    let lab = Lab::staged();
+    let config = format!(
+        "[default]\nservices = here\n\n[services here]\ns3 =\n  endpoint_url = {}\n",
+        lab.server.endpoint_url()
+    );
+    fs::write(lab.path("aws-config"), config).unwrap();
+    let mut command = lab.command(&[]);
+    command.env_remove("AWS_ENDPOINT_URL_S3").env("AWS_CONFIG_FILE", lab.path("aws-config"));
+    assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]));
+    assert!(lab.object(FILES[0]).is_some());
+}
+
+#[test]
+fn a_region_that_is_none_is_told_before_anything_is_asked() {
+    for region in ["us east 1", "eu-west-1\n"] {
+        let lab = Lab::staged();
+        let mut command = lab.command(&[]);
+        command.env("AWS_REGION", region);
+        let ended = end(command);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("region") || ended.stderr.contains("AWS_REGION"), "{ended:?}");
+        assert!(lab.server.requests().is_empty());
+    }
+}

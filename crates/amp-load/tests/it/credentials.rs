@@ -1,0 +1,100 @@
+//! Credentials from AWS's own chain: given, refused, not to be had, and waited for no longer than is good.
+
+use std::process::Command;
+use std::time::Duration;
+
+use amp_sandbox::credentials::{CredentialAnswer, CredentialServer, Credentials, ProcessAnswer, ProcessScript};
+use amp_sandbox::proxy::Proxy;
+
+use crate::support::{Lab, end};
+
+/// A run without keys of its own.
+fn keyless(lab: &Lab, environment: Vec<(&'static str, String)>) -> Command {
+    let mut command = lab.command(&["--read-timeout", "2s"]);
+    command.env_remove("AWS_ACCESS_KEY").env_remove("AWS_SECRET_KEY").envs(environment);
+    command
+}
+
+#[test]
+fn a_service_that_hangs_or_is_down_is_temporary_and_one_that_refuses_is_not() {
+    for (answer, code) in [
+        (CredentialAnswer::Hang, 75),
+        (CredentialAnswer::Reset, 75),
+        (CredentialAnswer::Unavailable, 75),
+        (CredentialAnswer::Refuse, 3),
+    ] {
+        let lab = Lab::staged();
+        let services = CredentialServer::start(&lab.server).unwrap();
+        services.answer([answer.clone()]);
+        let ended = end(keyless(&lab, services.sts_env(&lab.path("")).unwrap()));
+        assert_eq!(ended.code, Some(code), "{answer:?}: {ended:?}");
+        assert!(ended.error(0).contains("AWS credentials"), "{ended:?}");
+        assert_eq!(lab.left().len(), 3);
+    }
+}
+
+#[test]
+fn each_service_is_asked_once_a_run() {
+    let lab = Lab::staged();
+    let services = CredentialServer::start(&lab.server).unwrap();
+    let ended = end(keyless(&lab, services.sts_env(&lab.path("")).unwrap()));
+    assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{ended:?}");
+    assert_eq!(services.issued().len(), 1);
+}
+
+#[test]
+fn what_a_credential_process_prints_to_stderr_is_not_repeated() {
+    let lab = Lab::staged();
+    let script = ProcessScript::write(&lab.path(""), &ProcessAnswer::Fail("vault says hunter2".into())).unwrap();
+    let mut command = keyless(&lab, script.env());
+    command.arg("-vv");
+    let ended = end(command);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(!format!("{}{}{}", ended.stdout, ended.stderr, lab.logs()).contains("hunter2"), "{ended:?}");
+
+    script.answer(&ProcessAnswer::Hang).unwrap();
+    assert_eq!(end(keyless(&lab, script.env())).code, Some(75));
+}
+
+#[test]
+fn a_line_end_behind_a_key_is_told_and_never_a_panic() {
+    let lab = Lab::staged();
+    let keys = [("AWS_ACCESS_KEY_ID", "hunter2\n"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let ended = end(keyless(&lab, keys.map(|(name, value)| (name, value.to_owned())).to_vec()));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(!ended.stderr.contains("hunter2") && !ended.stderr.contains("panicked"), "{ended:?}");
+}
+
+#[test]
+fn a_session_token_goes_with_the_keys_that_were_set() {
+    let lab = Lab::staged();
+    let temporary = Credentials::temporary(7, chrono::Utc::now() + Duration::from_secs(3600));
+    lab.server.add_credentials(temporary.clone());
+    let mut command = lab.command(&[]);
+    command.env("AWS_ACCESS_KEY", &temporary.access_key).env("AWS_SECRET_KEY", &temporary.secret_key);
+    command.env("AWS_SESSION_TOKEN", temporary.session_token.as_deref().unwrap());
+    assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]));
+}
+
+#[test]
+fn a_profile_without_credentials_is_named() {
+    let lab = Lab::staged();
+    let ended = end(keyless(&lab, vec![("AWS_PROFILE", "nowhere".to_owned())]));
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.error(0).contains("nowhere"), "{ended:?}");
+}
+
+#[test]
+fn the_metadata_of_an_instance_is_never_asked_for_through_a_proxy() {
+    let lab = Lab::staged();
+    let proxy = Proxy::start(&lab.server.endpoint_url()).unwrap();
+    // The address itself is not there in a test; what counts is who is asked for it.
+    let environment = vec![
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        ("HTTP_PROXY", proxy.url()),
+        ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+    ];
+    let ended = end(keyless(&lab, environment));
+    assert!(matches!(ended.code, Some(3 | 75)), "{ended:?}");
+    assert!(proxy.asked().iter().all(|line| !line.contains("169.254.")), "{:?}", proxy.asked());
+}
