@@ -51,6 +51,27 @@ fn the_short_help_is_shorter_and_points_to_the_long_one() {
     assert!(long.find("\nShell:\n").unwrap() < examples && examples < codes);
 }
 
+/// A file of the repository.
+fn of_the_repository(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+#[test]
+fn the_configuration_page_has_every_flag_and_variable_and_the_example_file_the_first_of_each() {
+    let (page, example) = (of_the_repository("docs/configuration.md"), of_the_repository(".env.example"));
+    let mentioned = |word: &str| page.split(['`', ' ', ',', '=']).any(|mentioned| mentioned == word);
+    let missing: Vec<_> = flags().into_iter().filter(|flag| !mentioned(flag)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md lacks {missing:?}");
+
+    let help = printed(&["--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    for listed in help.split("[env: ").skip(1) {
+        let (listed, _) = listed.split_once(']').unwrap();
+        let names: Vec<_> = listed.split(", ").map(|name| name.trim_end_matches("=true")).collect();
+        assert!(names.iter().all(|name| mentioned(name)), "docs/configuration.md lacks one of {names:?}");
+        assert!(example.contains(&format!("{}=", names[0])), ".env.example lacks {}", names[0]);
+    }
+}
+
 #[test]
 fn completions_are_scripts_that_know_every_flag() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
