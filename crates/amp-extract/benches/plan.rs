@@ -51,7 +51,8 @@ fn settings() -> Settings {
         fail: false,
         keep_archives: false,
         format: Format::Json,
-        concurrency: 1,
+        threads: 1,
+        parallel: 1,
         max_unpacked: None,
         max_ratio: 250,
     }

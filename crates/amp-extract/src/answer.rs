@@ -128,6 +128,14 @@ impl ExportError {
         }
     }
 
+    /// Whether Amplitude asks for fewer requests, and for how long to make none.
+    pub(crate) fn asks_for_fewer(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Status { status: 429, retry_after, .. } | Self::Text { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// The HTTP status, where it is the failure.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {

@@ -68,6 +68,9 @@ pub struct Args {
     /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
     #[arg(long, value_name = "URL", help_heading = "Network", hide_short_help = true)]
     pub base_url: Option<String>,
+    /// Days asked for at the same time, at most 8; the API allows few [env: AMP_PARALLEL] [default: 2]
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    pub parallel: Option<String>,
     /// Take any 404 for "no data", not only one in Amplitude's own words
     #[arg(long, help_heading = "Network", hide_short_help = true)]
     pub any_404_is_empty: bool,
@@ -82,9 +85,9 @@ pub struct Args {
     /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
     #[arg(long, value_name = "FORMAT", help_heading = "Unpacking")]
     pub format: Option<String>,
-    /// Members unpacked at the same time [env: AMP_CONCURRENCY] [default: one more than the cores, at most 9]
+    /// Entries unpacked at the same time [env: AMP_THREADS] [default: one more than the cores, at most 9]
     #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
-    pub concurrency: Option<String>,
+    pub threads: Option<String>,
     /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]
     #[arg(long, value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
     pub max_unpacked: Option<String>,

@@ -17,6 +17,7 @@ use crate::answer::{Answer, ExportError, Reply};
 use crate::body::ArchiveBody;
 use crate::downloads::{DownloadedArchive, Downloads, InFlight};
 use crate::export::ExportClient;
+use crate::overall::Overall;
 use crate::publish::formats;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
@@ -85,7 +86,10 @@ impl Retryable for FetchError {
     }
 
     fn after(self, effort: Effort) -> Self {
-        Self::GivenUp(Box::new(self), effort)
+        match self {
+            Self::Stopped => Self::Stopped,
+            error => Self::GivenUp(Box::new(error), effort),
+        }
     }
 
     /// 504 is documented as too much data: waiting does not help, asking for less does.
@@ -152,6 +156,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) staging: Arc<Staging>,
     pub(crate) downloads: Downloads,
     pub(crate) client: ExportClient,
+    pub(crate) overall: Mutex<Overall>,
 }
 
 impl Fetcher<'_> {
@@ -173,7 +178,7 @@ impl Fetcher<'_> {
         }
         locked(summary).requests += 1;
         // The API may take minutes to its first byte.
-        let waiting = self.session.progress.begin(&format!("waiting for {}", in_short(window)), None);
+        let waiting = self.session.progress.begin(&format!("waiting for {}", self.label(window)), None);
         let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
         let Reply { requested_at, answer } = answer?;
@@ -185,6 +190,10 @@ impl Fetcher<'_> {
             Answer::NoData(message) => Ok(Fetched::NoData { requested_at, message }),
             Answer::TooLarge(error) => Ok(Fetched::TooLarge(error)),
         }
+    }
+
+    fn label(&self, window: HourWindow) -> String {
+        format!("{}{}", in_short(window), locked(&self.overall).at(window))
     }
 
     fn left(&self, window: HourWindow, may_reuse: bool) -> Option<Result<DownloadedArchive, ArchiveError>> {
@@ -200,7 +209,7 @@ impl Fetcher<'_> {
     ) -> Result<(DownloadedArchive, StreamingUnpacker), FetchError> {
         let disk = |error| FetchError::Disk(window, error);
         let began = Instant::now();
-        let transfer = self.session.progress.begin(&format!("downloading {}", in_short(window)), body.length());
+        let transfer = self.session.progress.begin(&format!("downloading {}", self.label(window)), body.length());
         let mut flight = self.downloads.begin(window, self.ledger.source(), requested_at).map_err(disk)?;
         let mut room = Room::of(window, self.downloads.dir(), body.length())?;
         let streaming = self.begin_streaming(window, &flight).map_err(disk)?;
@@ -225,12 +234,13 @@ impl Fetcher<'_> {
         Ok((flight.finish(export).map_err(disk)?, streaming))
     }
 
-    /// Begins to unpack the archive that is being written to `flight`. It may fill half of what the disk has free: the rest is for the download.
+    /// Begins to unpack the archive that is being written to `flight`. All that do so together may fill half of what the
+    /// disk has free: the rest is for the downloads.
     fn begin_streaming(&self, window: HourWindow, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
         let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
         let formats = formats(window, format, &self.ledger)?;
-        let half = free_bytes(self.staging.root())? / 2;
-        let limits = Limits { max_unpacked: max_unpacked.unwrap_or(half).min(half), max_ratio };
+        let share = free_bytes(self.staging.root())? / 2 / self.settings.parallel as u64;
+        let limits = Limits { max_unpacked: max_unpacked.unwrap_or(share).min(share), max_ratio };
         Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), formats, limits))
     }
 }

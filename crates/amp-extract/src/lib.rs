@@ -11,6 +11,7 @@ mod empty_days;
 pub mod export;
 mod fetch;
 pub mod hour_status;
+mod overall;
 pub mod owed;
 pub mod pipeline;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod source_ledger;
 pub mod sources;
 mod status;
 mod summary;
+mod throttle;
 mod window_hours;
 
 use std::collections::HashSet;
@@ -98,6 +100,12 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     if settings.accept_missing {
         let (plan, _) = planner.plan(window, &owners, &HashSet::new()).map_err(unusable)?;
         return give_up(plan, &ledger, &settings, started, summary).map_err(unusable);
+    }
+    if settings.parallel >= settings::MANY_PARALLEL {
+        tracing::warn!(
+            "{} requests at the same time may be more than Amplitude allows a project; other tools then get 429",
+            settings.parallel
+        );
     }
     let client = ExportClient::new(&settings, common.read_timeout)
         .context("cannot set up the HTTP client")

@@ -1,18 +1,20 @@
 //! Fetches windows, some at the same time, with retries and in halves where need be, and notes what came of each.
 //!
-//! Two lanes work side by side so that one window unpacks while the next downloads; never do two download, never do two unpack. What is
-//! being downloaded is unpacked ahead, by one thread, as far as it has arrived.
+//! There is one lane more than there may be downloads, so that one window unpacks while others download; never do two unpack. What is being
+//! downloaded is unpacked ahead, by one thread each, as far as it has arrived.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::Duration;
 
 use amp_cli::{Retrier, Retryable, Session};
 use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
-use amp_core::retry::Verdict;
+use amp_core::retry::{RetryPolicy, Verdict};
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,11 +24,13 @@ use crate::downloads::Downloads;
 use crate::empty_days;
 use crate::export::ExportClient;
 use crate::fetch::{FetchError, Fetched, Fetcher, log_left};
+use crate::overall::Overall;
 use crate::plan::Plan;
 use crate::publish::Publisher;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
 use crate::summary::{RunError, Summary, locked};
+use crate::throttle::Throttle;
 use crate::window_hours::{OpenHours, StagedWindow, came_of, log_unsettled};
 
 /// What a window came to.
@@ -50,7 +54,8 @@ pub struct Pipeline<'a> {
     session: &'a Session,
     ledger: SourceLedger,
     force: bool,
-    download_turn: tokio::sync::Mutex<()>,
+    lanes: usize,
+    throttle: Throttle,
     retrier: Retrier,
     refused: AtomicBool,
     /// Hours without data that were noted as unsettled because they are not to be believed yet.
@@ -79,6 +84,7 @@ impl<'a> Pipeline<'a> {
                 staging: Arc::clone(&staging),
                 downloads,
                 client,
+                overall: Mutex::new(Overall::new(&[])),
             },
             publisher: Publisher {
                 settings,
@@ -90,7 +96,8 @@ impl<'a> Pipeline<'a> {
             session,
             ledger,
             force: settings.force,
-            download_turn: tokio::sync::Mutex::default(),
+            lanes: settings.parallel + 1,
+            throttle: Throttle::new(settings.parallel),
             retrier: Retrier::new(session.common.retry, session.stop.clone()),
             refused: AtomicBool::new(false),
             doubted: Mutex::default(),
@@ -105,15 +112,24 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// [`RunError`] when Amplitude refused us or the run was stopped; what was staged by then stays.
     pub async fn run(&self, requests: Vec<HourWindow>) -> Result<(), RunError> {
+        *locked(&self.fetcher.overall) = Overall::new(&requests);
         let queue = Mutex::new(VecDeque::from(requests));
         let next = || locked(&queue).pop_front();
         let lane = || async {
             while !self.is_ending() {
                 let Some(window) = next() else { break };
                 self.request(window).await;
+                let overall = locked(&self.fetcher.overall);
+                overall.one_done();
+                tracing::info!("{window}: finished{}", overall.at(window));
             }
         };
-        tokio::join!(lane(), lane());
+        let mut lanes: Vec<_> = (0..self.lanes).map(|_| Box::pin(lane())).collect();
+        std::future::poll_fn(|context| {
+            lanes.retain_mut(|lane| lane.as_mut().poll(context).is_pending());
+            if lanes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         self.summary().retries = self.retrier.retries();
         if self.refused.load(Ordering::Relaxed) {
             return Err(RunError::Refused);
@@ -226,7 +242,9 @@ impl<'a> Pipeline<'a> {
     /// Fetches `window` and notes what came of it, unless it is to be asked for in halves.
     async fn settle(&self, window: HourWindow) -> Option<TooLarge> {
         let may_reuse = Cell::new(!self.force);
-        let error = match self.retrier.run(|_| self.fetch_and_publish(window, &may_reuse)).await {
+        // Requests and downloads break off by themselves when the run is to stop; files that are being published are not left half done.
+        let tries = self.retrier.run_with_grace(Duration::MAX, |_| self.fetch_and_publish(window, &may_reuse));
+        let error = match tries.await {
             Ok(Window::Staged(staged)) => {
                 self.record_staged(window, &staged);
                 return None;
@@ -275,11 +293,19 @@ impl<'a> Pipeline<'a> {
     }
 
     async fn fetch(&self, window: HourWindow, may_reuse: bool) -> Result<Fetched, FetchError> {
-        let _turn = self.download_turn.lock().await;
+        let place = self.session.stop.unless_requested(self.throttle.place()).await.flatten();
+        let place = place.ok_or(FetchError::Stopped)?;
         if self.is_ending() {
             return Err(FetchError::Stopped);
         }
-        self.fetcher.fetch(window, may_reuse, &self.summary).await
+        let fetched = self.fetcher.fetch(window, may_reuse, &self.summary).await;
+        if let Err(FetchError::Export(error)) = &fetched
+            && let Some(retry_after) = error.asks_for_fewer()
+        {
+            let wait = retry_after.unwrap_or(self.session.common.retry.base).min(RetryPolicy::RETRY_AFTER_CAP);
+            self.throttle.slow_down(place, wait);
+        }
+        fetched
     }
 
     fn record_staged(&self, window: HourWindow, staged: &StagedWindow) {

@@ -37,7 +37,7 @@ impl Publisher<'_> {
     ) -> Result<StagedWindow, FetchError> {
         let _turn = self.turn.lock().await;
         let began = Instant::now();
-        let Settings { format, concurrency, max_unpacked, max_ratio, keep_archives, .. } = *self.settings;
+        let Settings { format, threads, max_unpacked, max_ratio, keep_archives, .. } = *self.settings;
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
         let (progress, is_disks_limit) = (Arc::clone(&self.session.progress), max_unpacked.is_none());
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -55,7 +55,7 @@ impl Publisher<'_> {
                     staging: &staging,
                     formats: &formats,
                     limits: Limits { max_unpacked, max_ratio },
-                    threads: concurrency,
+                    threads,
                     transfer: &*transfer,
                     cancelled: &stop,
                 };

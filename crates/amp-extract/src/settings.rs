@@ -19,6 +19,11 @@ const MOST_REPAIR_DAYS: u32 = 3_660;
 /// More would only wait for the disk.
 const MOST_CORES: usize = 8;
 
+/// Amplitude is said to allow five requests of a project at a time, whatever they are for.
+const MOST_PARALLEL: usize = 8;
+/// From here on others may be turned away.
+pub(crate) const MANY_PARALLEL: usize = 5;
+
 /// Days that `--status` shows, today's included.
 const STATUS_DAYS: i64 = 30;
 
@@ -67,7 +72,9 @@ pub struct Settings {
     /// The form of staged files.
     pub format: Format,
     /// How many entries are unpacked at the same time.
-    pub concurrency: usize,
+    pub threads: usize,
+    /// How many windows are asked for at the same time.
+    pub parallel: usize,
     /// Most bytes an archive may unpack to; `None`: what the disk has free, less 5 %.
     pub max_unpacked: Option<u64>,
     /// Most times its own size an archive may unpack to.
@@ -85,8 +92,8 @@ const BASE_URL: Setting = Setting { flag: Some("--base-url"), env: &["AMP_BASE_U
 const DOWNLOAD_DIR: Setting =
     Setting { flag: Some("--download-dir"), env: &["AMP_DOWNLOAD_DIR"], what: "the directory of downloads" };
 const FORMAT: Setting = Setting { flag: Some("--format"), env: &["AMP_FORMAT"], what: "the staged format" };
-const CONCURRENCY: Setting =
-    Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
+const THREADS: Setting = Setting { flag: Some("--threads"), env: &["AMP_THREADS"], what: "the number of threads" };
+const PARALLEL: Setting = Setting { flag: Some("--parallel"), env: &["AMP_PARALLEL"], what: "the number of requests" };
 
 impl Settings {
     /// What `args`, the environment and `.env` say at `now`; what is wrong is noted in `resolver`.
@@ -115,7 +122,11 @@ impl Settings {
             "json.gz" => Ok(Format::JsonGz),
             _ => Err(format!("`{text}` is neither json nor json.gz")),
         });
-        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
+        let threads = resolver.optional(&THREADS, args.threads.as_deref(), parse_parallelism);
+        let parallel = resolver.optional(&PARALLEL, args.parallel.as_deref(), |text| match parse_number(text, 1)? {
+            parallel @ 1..=MOST_PARALLEL => Ok(parallel),
+            _ => Err(format!("`{text}` is too much; at most {MOST_PARALLEL}")),
+        });
         let mut number = |name, flag_value: &Option<String>, least| {
             resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))
         };
@@ -157,7 +168,8 @@ impl Settings {
                 download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),
-                concurrency: concurrency.unwrap_or_else(threads),
+                threads: threads.unwrap_or_else(usual_threads),
+                parallel: parallel.unwrap_or(2),
                 max_unpacked,
                 max_ratio: u64::from(max_ratio.unwrap_or(250)),
             },
@@ -175,7 +187,7 @@ fn parse_base_url(text: &str) -> Result<Url, String> {
 }
 
 /// One more than there are cores: one waits for the disk while the others work.
-fn threads() -> usize {
+fn usual_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MOST_CORES) + 1
 }
 

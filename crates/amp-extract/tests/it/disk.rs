@@ -120,7 +120,7 @@ fn a_download_leaves_a_part_of_the_disk_free_and_no_further_window_is_asked_for(
         config.layout.gzip_level = 0;
     });
     let Some(_disk) = SmallDisk::mount(&lab.path("downloaded_data"), "8m") else { return };
-    let ran = lab.run(&["--start", "2025-11-01", "--end", DAY]);
+    let ran = lab.run(&["--start", "2025-11-01", "--end", DAY, "--parallel", "1"]);
     let document = ran.exits(1);
     assert_eq!(document["outcome"], "failed");
     assert!(document["requests"].as_u64().unwrap() < 4, "{document}");

@@ -64,7 +64,7 @@ fn the_limits_count_all_members_together() {
     for part in 0..8 {
         archive = archive.file(format!("1_2025-11-06_4#{part}.json.gz"), gzip(&vec![b'x'; 10_000]));
     }
-    refused(&Lab::serving(archive.build()), &["--max-unpacked", "70000", "--concurrency", "1"], &["--max-unpacked"]);
+    refused(&Lab::serving(archive.build()), &["--max-unpacked", "70000", "--threads", "1"], &["--max-unpacked"]);
 }
 
 #[test]

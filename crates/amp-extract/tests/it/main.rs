@@ -25,6 +25,7 @@ mod network;
 mod output;
 mod owed;
 mod owners;
+mod parallel;
 mod precedence;
 mod repair;
 mod run;

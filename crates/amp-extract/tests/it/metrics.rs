@@ -107,7 +107,7 @@ fn every_end_leaves_metrics_and_none_but_a_success_moves_the_last_success() {
     }
     lab.command(&ALONE).env("AWS_X", OsString::from_vec(vec![0xff])).run().exits(2);
     ended(2.0);
-    let day = ["--date", DAY];
+    let day = ["--date", DAY, "--parallel", "1"];
     lab.rule("req=2:status=403");
     lab.run(&day).exits(3);
     ended(3.0);

@@ -15,7 +15,7 @@ fn from_dotenv(lab: &Lab, more: &str) -> Run {
 fn everything_may_stand_in_dotenv() {
     let lab = Lab::new();
     let more = "# all of them\nexport AMP_FORMAT=json.gz\nAMP_EXTRACTED_DIR=e\nAMP_DOWNLOAD_DIR=d\nAMP_LOG_DIR=l\nAMP_LOG_KEEP=1\n\
-                AMP_MAX_RETRIES=1\nAMP_RETRY_BASE=1ms\nAMP_READ_TIMEOUT=20s\nAMP_CONCURRENCY=1\nAMP_REGION=us\n";
+                AMP_MAX_RETRIES=1\nAMP_RETRY_BASE=1ms\nAMP_READ_TIMEOUT=20s\nAMP_THREADS=1\nAMP_PARALLEL=1\nAMP_REGION=us\n";
     from_dotenv(&lab, more).args(&["--keep-archives"]).run().exits(0);
     assert_eq!(lab.names("e").iter().filter(|name| name.ends_with(".json.gz")).count(), 1);
     assert_eq!((lab.names("d").len(), lab.names("l").len()), (1, 1));

@@ -20,7 +20,11 @@ fn everything_that_is_missing_or_wrong_is_told_in_one_run() {
         "json",
     ]);
     let run = run.env("AMP_FORMAT", "xml").env("AMP_RETRY_BASE", "soon").env("AMP_READ_TIMEOUT", "0s");
-    let run = run.env("AMP_LOG_KEEP", "0").env("AMP_CONCURRENCY", "0").env("AMP_BASE_URL", "http://example.com");
+    let run = run
+        .env("AMP_LOG_KEEP", "0")
+        .env("AMP_THREADS", "0")
+        .env("AMP_PARALLEL", "9")
+        .env("AMP_BASE_URL", "http://example.com");
     let ran = run.run();
     let document = ran.exits(2);
     let words = [
@@ -32,7 +36,8 @@ fn everything_that_is_missing_or_wrong_is_told_in_one_run() {
         "AMP_RETRY_BASE",
         "AMP_READ_TIMEOUT",
         "AMP_LOG_KEEP",
-        "AMP_CONCURRENCY",
+        "AMP_THREADS",
+        "AMP_PARALLEL",
         "AMP_BASE_URL",
         "AMP_API_KEY",
         "AMP_SECRET_KEY",
@@ -187,7 +192,9 @@ fn help_and_version_go_to_stdout_and_need_nothing() {
         "--max-retries",
         "--retry-base",
         "--read-timeout",
-        "--concurrency",
+        "--threads",
+        "--parallel",
+        "--retry-for",
         "--format",
         "--max-unpacked",
         "--max-ratio",
@@ -207,7 +214,8 @@ fn help_and_version_go_to_stdout_and_need_nothing() {
         "AMP_MAX_RETRIES",
         "AMP_RETRY_BASE",
         "AMP_READ_TIMEOUT",
-        "AMP_CONCURRENCY",
+        "AMP_THREADS",
+        "AMP_PARALLEL",
         "AMP_FORMAT",
         "75",
         "130",

@@ -35,7 +35,7 @@ fn a_run_that_is_stopped_ends_with_the_signals_code_and_leaves_nothing_partial()
 #[test]
 fn what_was_staged_before_the_signal_stays_and_is_not_fetched_again() {
     let lab = Lab::faulty(&["date=2025-11-06:stall"]);
-    let days = ["--start", "2025-11-05", "--end", "2025-11-07"];
+    let days = ["--start", "2025-11-05", "--end", "2025-11-07", "--parallel", "1"];
     let running = lab.command(&days).spawn();
     wait_until("the first day", || lab.staged_names().len() == 24 && lab.names("downloaded_data").is_empty());
     wait_until("the second request", || lab.server.requests().len() == 2);

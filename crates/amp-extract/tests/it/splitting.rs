@@ -108,7 +108,7 @@ fn a_day_whose_halves_both_time_out_is_not_cut_further_in_the_same_run() {
     // It begins where this one ended.
     let before = lab.asked().len();
     lab.server.clear_rules();
-    lab.run(&["--date", DAY]).exits(0);
+    lab.run(&["--date", DAY, "--parallel", "1"]).exits(0);
     assert_eq!(lab.asked()[before], "20251106T00-20251106T05");
     lab.assert_staged(&[DAY]);
 }

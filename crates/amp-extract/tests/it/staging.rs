@@ -205,9 +205,9 @@ fn a_download_in_flight_has_another_name() {
 
 #[test]
 fn any_number_of_members_at_a_time_gives_the_same_files() {
-    for concurrency in ["1", "7", "100"] {
+    for threads in ["1", "7", "100"] {
         let lab = Lab::new();
-        lab.run(&["--date", DAY, "--concurrency", concurrency]).exits(0);
+        lab.run(&["--date", DAY, "--threads", threads]).exits(0);
         lab.assert_staged(&[DAY]);
     }
 }

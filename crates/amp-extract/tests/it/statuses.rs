@@ -50,7 +50,7 @@ fn when_one_day_fails_the_others_are_still_fetched_and_the_exit_code_tells() {
 fn refused_credentials_stop_the_run_at_once_without_a_retry() {
     for status in [401, 403] {
         let lab = Lab::faulty(&[&format!(":status={status}")]);
-        let ran = lab.run(&["--start", "2025-11-01", "--end", "2025-11-07"]);
+        let ran = lab.run(&["--start", "2025-11-01", "--end", "2025-11-07", "--parallel", "1"]);
         let document = ran.exits(3);
         assert_eq!(lab.server.requests().len(), 1, "{:?}", lab.asked());
         assert_eq!(document["retries"], 0);
@@ -73,7 +73,7 @@ fn a_wrong_secret_is_refused_and_the_message_names_keys_and_region() {
 #[test]
 fn credentials_refused_midway_keep_what_was_fetched_before() {
     let lab = Lab::faulty(&["req=2-:status=403"]);
-    let document = lab.run(&["--start", "2025-11-05", "--end", "2025-11-09"]).exits(3);
+    let document = lab.run(&["--start", "2025-11-05", "--end", "2025-11-09", "--parallel", "1"]).exits(3);
     assert_eq!(document["outcome"], "partial");
     assert_eq!(hours(&document)[1], 24);
     assert_eq!(lab.server.requests().len(), 2);
