@@ -1,6 +1,5 @@
 //! Flags and settings that both programs have.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub struct CommonArgs {
     /// Log files kept of this program [env: AMP_LOG_KEEP] [default: 90]
     #[arg(long, value_name = "N", help_heading = "Directories", hide_short_help = true)]
     pub log_keep: Option<String>,
-    /// Read settings from FILE instead of looking for .env here and in the parent directories
+    /// Read settings from FILE (-: stdin) instead of looking for .env here and in the parent directories
     #[arg(long, value_name = "FILE", help_heading = "Directories", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 
@@ -83,9 +82,9 @@ pub struct CommonArgs {
     /// Say more on stderr; twice for debugging
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: u8,
-    /// Say only errors on stderr
-    #[arg(short, long, help_heading = "Output")]
-    pub quiet: bool,
+    /// Say nothing unless something needs a person: no table, warnings and errors only; twice for errors only
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub quiet: u8,
     /// Print what would be done, change nothing, use no network
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
@@ -169,7 +168,8 @@ impl Common {
     /// What the flags, the environment and `.env` say; what is wrong is noted in `resolver`.
     pub fn resolve(args: &CommonArgs, program: &Program, resolver: &mut Resolver) -> Self {
         let mut path = |setting, flag: &Option<String>, default: &str| {
-            PathBuf::from(resolver.text(setting, flag.as_deref()).unwrap_or_else(|| default.to_owned()))
+            resolver.default(setting, default);
+            resolver.path(setting, flag.as_deref()).unwrap_or_else(|| default.into())
         };
         let extracted_dir = path(&EXTRACTED_DIR, &args.extracted_dir, "extracted_data");
         let log_dir = path(&LOG_DIR, &args.log_dir, "logs");
@@ -183,32 +183,24 @@ impl Common {
                 timeout => Ok(timeout),
             });
         let ca_bundle = resolver.optional(&CA_BUNDLE, None, |path| CaBundle::read(Path::new(path)));
+        let retry = RetryPolicy {
+            max_retries: max_retries.unwrap_or(program.max_retries),
+            base: base.unwrap_or(program.retry_base),
+            retry_for: retry_for.unwrap_or_default(),
+        };
+        let read_timeout = read_timeout.unwrap_or(Duration::from_secs(300));
+        resolver.default(&MAX_RETRIES, retry.max_retries);
+        resolver.default(&RETRY_BASE, format_args!("{:?}", retry.base));
+        resolver.default(&RETRY_FOR, format_args!("{:?}", retry.retry_for));
+        resolver.default(&READ_TIMEOUT, format_args!("{read_timeout:?}"));
         Self {
             extracted_dir,
             log_dir,
             ca_bundle,
             log_keep: log_keep.unwrap_or(90),
-            retry: RetryPolicy {
-                max_retries: max_retries.unwrap_or(program.max_retries),
-                base: base.unwrap_or(program.retry_base),
-                retry_for: retry_for.unwrap_or_default(),
-            },
-            read_timeout: read_timeout.unwrap_or(Duration::from_secs(300)),
+            retry,
+            read_timeout,
             dry_run: args.dry_run,
         }
-    }
-}
-
-impl fmt::Display for Common {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { extracted_dir, retry, read_timeout, .. } = self;
-        write!(
-            f,
-            "extracted_dir={} max_retries={} retry_base={:?} retry_for={:?} read_timeout={read_timeout:?}",
-            extracted_dir.display(),
-            retry.max_retries,
-            retry.base,
-            retry.retry_for,
-        )
     }
 }

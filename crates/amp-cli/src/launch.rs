@@ -53,7 +53,7 @@ where
     }
     let report = |dotenv: Option<DotEnv>| {
         let mut resolver = Resolver::new(environment.clone(), dotenv);
-        let given = resolver.text(&METRICS_FILE, common_args.metrics_file.as_deref());
+        let given = resolver.path(&METRICS_FILE, common_args.metrics_file.as_deref());
         start.report(given)
     };
     let unusable = |problems: &[String], report| start.unusable::<D>(problems, common_args.output, report);
@@ -73,9 +73,16 @@ where
         return unusable(&garbled, report);
     }
     export_aws(dotenv.as_ref(), &environment);
+    let place = place(dotenv.as_ref());
     let mut resolver = Resolver::new(environment, dotenv);
     let common = Common::resolve(common_args, &program, &mut resolver);
     let resolved = resolve(&args, &mut resolver, started);
+    let (warnings, used) = resolver.notes();
+    let unusable = |problems: &[String], report| {
+        let heard = warnings.iter().filter(|_| common_args.quiet < 2);
+        heard.for_each(|warning| start.complain("warning", warning));
+        unusable(problems, report)
+    };
     let Resolved { settings, log_subject } = match (resolver.finish(), resolved) {
         (Ok(()), Some(resolved)) => resolved,
         (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()], report),
@@ -86,12 +93,14 @@ where
     let log = log_subject.map(|subject| RunLog { prefix: program.log_prefix, subject, started });
     let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
     let (progress, screen) =
-        progress::choose(common_args.progress, common_args.quiet, io::stderr().is_terminal(), &bars);
+        progress::choose(common_args.progress, common_args.quiet > 0, io::stderr().is_terminal(), &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unusable(&[format!("cannot start: {error}")], report),
     };
-    tracing::info!("{} {} {common}", program.name, program.version);
+    tracing::info!("{} {}, process {}, {place}", program.name, program.version, std::process::id());
+    tracing::info!("settings: {used}");
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (document, interrupted) = runtime.block_on(async {
         let stop = Stop::on_signals().unwrap_or_else(|error| {
             tracing::warn!("signals cannot be caught ({error}): Ctrl-C will stop at once");
@@ -116,4 +125,16 @@ where
     tracing::info!("exit code {code}");
     drop(guard);
     ExitCode::from(code)
+}
+
+/// Where the run is, and which `.env` it reads.
+fn place(dotenv: Option<&DotEnv>) -> String {
+    let dir = std::env::current_dir();
+    let dir = dir.map_or_else(|error| format!("an unknown directory ({error})"), |dir| dir.display().to_string());
+    match dotenv {
+        Some(dotenv) => {
+            format!("in {dir}, settings of {}", std::path::absolute(dotenv.path()).unwrap_or_default().display())
+        }
+        None => format!("in {dir}, no .env there or above"),
+    }
 }

@@ -22,6 +22,7 @@ pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputForma
 pub use document::Document;
 pub use human::human_bytes;
 pub use launch::{Resolved, launch};
+pub use logging::PASSING;
 pub use metrics::Page;
 pub use outcome::{Exit, Outcome};
 pub use program::Program;

@@ -18,6 +18,9 @@ use tracing_subscriber::{Layer, fmt as layers};
 use crate::args::{Common, CommonArgs, LogFormat};
 use crate::run_log::RunLog;
 
+/// The target of warnings about what the run itself gets over, such as a retry: under `-q` nobody needs to read them.
+pub const PASSING: &str = "amp_passing";
+
 /// Only our own crates speak: what libraries log may hold headers.
 fn ours(level: LevelFilter) -> Targets {
     Targets::new().with_target("amp", level)
@@ -32,11 +35,15 @@ pub(crate) fn install(
     bars: &MultiProgress,
 ) -> Option<WorkerGuard> {
     let level = match (args.quiet, args.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (_, 0) => LevelFilter::WARN,
+        (2.., _) => LevelFilter::ERROR,
+        (1, _) | (_, 0) => LevelFilter::WARN,
         (_, 1) => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
+    let mut heard = ours(level);
+    if args.quiet > 0 {
+        heard = heard.with_target(PASSING, LevelFilter::ERROR);
+    }
     let stderr = layers::layer().with_writer(Stderr(bars.clone())).event_format(ForPeople { program });
     let (file, problem) = match log.map(|log| (log, log.create(&common.log_dir))) {
         Some((log, Ok((file, _)))) => {
@@ -54,7 +61,7 @@ pub(crate) fn install(
         }
     });
     tracing_subscriber::registry()
-        .with(stderr.with_filter(ours(level)))
+        .with(stderr.with_filter(heard))
         .with(file.map(|file| file.with_filter(ours(LevelFilter::INFO))))
         .try_init()
         .ok();

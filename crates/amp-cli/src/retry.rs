@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use amp_core::retry::{Effort, RetryPolicy, Verdict};
 
+use crate::logging::PASSING;
 use crate::stop::Stop;
 
 /// The failure of a request.
@@ -88,9 +89,9 @@ impl Retrier {
             self.retries.fetch_add(1, Ordering::Relaxed);
             let (seconds, number, most) = (wait.as_secs_f64(), retry + 1, policy.max_retries);
             if number <= most {
-                tracing::warn!("{error}; retrying in {seconds:.1} s ({number} of {most})");
+                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number} of {most})");
             } else {
-                tracing::warn!("{error}; retrying in {seconds:.1} s ({number}, for {retry_for:?} in all)");
+                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number}, for {retry_for:?} in all)");
             }
             if self.stop.unless_requested(tokio::time::sleep(wait)).await.is_none() {
                 break;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,14 +34,14 @@ impl Start {
     }
 
     /// What the run is to leave in the file or directory that was given, if one was and it does not only look.
-    pub(crate) fn report(&self, given: Option<String>) -> Option<Report> {
+    pub(crate) fn report(&self, given: Option<PathBuf>) -> Option<Report> {
         let job = match self.program.other_job {
             Some((flag, job)) if self.has(flag) => job.to_owned(),
             _ => self.program.name.replace('-', "_"),
         };
         let Self { program: Program { version, .. }, started, clock, .. } = *self;
         let looks = self.program.looks.iter().any(|flag| self.has(flag));
-        given.filter(|_| !looks).map(|given| Report { job, version, started, clock, given: given.into() })
+        given.filter(|_| !looks).map(|given| Report { job, version, started, clock, given })
     }
 
     /// Ends a run that cannot begin, for these reasons.
@@ -75,7 +75,7 @@ impl Start {
             return ExitCode::SUCCESS;
         }
         let dotenv = DotEnv::named_or_nearest(self.value("--env-file").map(Path::new)).ok().flatten();
-        let given = Resolver::new(environment, dotenv).text(&METRICS_FILE, self.value("--metrics-file"));
+        let given = Resolver::new(environment, dotenv).path(&METRICS_FILE, self.value("--metrics-file"));
         let report = self.report(given);
         let text = error.to_string();
         let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -96,7 +96,7 @@ impl Start {
         ExitCode::from(code)
     }
 
-    fn complain(&self, what: &str, problem: &str) {
+    pub(crate) fn complain(&self, what: &str, problem: &str) {
         writeln!(io::stderr(), "{}: {what}: {problem}", self.program.name).ok();
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use amp_cli::{Retrier, Retryable, Session};
+use amp_cli::{PASSING, Retrier, Retryable, Session};
 use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
 use amp_core::retry::{RetryPolicy, Verdict};
@@ -268,7 +268,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn note_split(&self, window: HourWindow, error: &FetchError, status: u16, halves: (HourWindow, HourWindow)) {
-        tracing::warn!("{error}; split into {} and {}", halves.0, halves.1);
+        tracing::warn!(target: PASSING, "{error}; split into {} and {}", halves.0, halves.1);
         self.summary().splits += 1;
         self.append(window, &HourRecord::Split { time: Utc::now(), window, status });
     }

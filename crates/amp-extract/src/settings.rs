@@ -138,7 +138,7 @@ impl Settings {
             }
         });
         let max_unpacked = resolver.optional(&flag("--max-unpacked", ""), args.max_unpacked.as_deref(), parse_bytes);
-        let download_dir = resolver.text(&DOWNLOAD_DIR, args.download_dir.as_deref());
+        let download_dir = resolver.path(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
         let named = resolve_window(args, resolver, now);
         let (planned, shard, daily) = named?;
@@ -165,7 +165,7 @@ impl Settings {
                 lacks_key,
                 status: args.status,
                 fail: args.fail,
-                download_dir: download_dir.unwrap_or_else(|| "downloaded_data".to_owned()).into(),
+                download_dir: download_dir.unwrap_or_else(|| "downloaded_data".into()),
                 keep_archives: args.keep_archives,
                 format: format.unwrap_or(Format::Json),
                 threads: threads.unwrap_or_else(usual_threads),

@@ -3,7 +3,9 @@
 mod object_options;
 
 use amp_cli::Resolved;
-use amp_cli::settings::{Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
+use amp_cli::settings::{
+    Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism, parse_plain,
+};
 use amp_core::receipt::Algorithm;
 use chrono::{DateTime, Utc};
 
@@ -81,6 +83,22 @@ const OWNER: Setting = Setting {
 const CONCURRENCY: Setting =
     Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
 
+/// What the AWS SDK reads by itself.
+const READ_BY_THE_SDK: [&str; 12] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+];
+
 /// The largest object that S3 takes in one request.
 const MAX_PUT_BYTES: u64 = 5 << 30;
 
@@ -142,7 +160,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         _ if text.contains(['/', ':']) => {
             Err(format!("`{text}` is no bucket name; write the bare name, and --prefix for a folder in it"))
         }
-        _ => Ok(text.to_owned()),
+        _ => parse_plain(text).map_err(str::to_owned),
     });
     if !named && !args.common.dry_run {
         resolver.missing(&BUCKET);
@@ -179,7 +197,8 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         "virtual" => Ok(Addressing::Virtual),
         _ => Err(format!("`{text}` is neither auto nor path nor virtual")),
     });
-    let region = resolver.text(&REGION, args.aws_region.as_deref());
+    let region = resolver.optional(&REGION, args.aws_region.as_deref(), parse_plain);
+    READ_BY_THE_SDK.into_iter().for_each(|name| resolver.inspect(name));
     let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
         let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_account { Ok(text.to_owned()) } else { Err(format!("`{text}` is no AWS account; it has 12 digits")) }

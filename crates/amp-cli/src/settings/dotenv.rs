@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -35,6 +36,8 @@ pub enum DotEnvError {
 pub struct DotEnv {
     pub(super) path: PathBuf,
     pub(super) values: HashMap<String, String>,
+    /// Whether every user of the machine can read the file.
+    pub(super) is_world_readable: bool,
 }
 
 impl fmt::Debug for DotEnv {
@@ -88,7 +91,9 @@ impl DotEnv {
             parsed = line.get();
             values.entry(name).or_insert(value);
         }
-        Ok(Self { path: path.to_owned(), values })
+        let is_world_readable =
+            fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o004 != 0);
+        Ok(Self { path: path.to_owned(), values, is_world_readable })
     }
 
     /// Looks for `.env` in `dir` and its parents.
@@ -100,12 +105,18 @@ impl DotEnv {
         found.map(|path| Self::read(&path)).transpose()
     }
 
-    /// Reads the `.env` that was named, or else the nearest one to the working directory.
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the `.env` that was named (`-`: stdin), or else the nearest one to the working directory.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn named_or_nearest(named: Option<&Path>) -> Result<Option<Self>, DotEnvError> {
         match named {
+            Some(path) if path == Path::new("-") => Self::read(Path::new("/dev/stdin")).map(Some),
             Some(path) => Self::read(path).map(Some),
             // Without a working directory there is no `.env` to look for.
             None => std::env::current_dir().ok().map_or(Ok(None), |dir| Self::find(&dir)),

@@ -4,6 +4,7 @@ mod aws_env;
 mod dotenv;
 mod parse;
 mod resolver;
+mod secret;
 
 pub(crate) use self::aws_env::export_aws;
 pub use self::dotenv::{DotEnv, DotEnvError};
@@ -11,3 +12,4 @@ pub use self::parse::{
     is_loopback, parse_bool, parse_bytes, parse_duration, parse_endpoint, parse_number, parse_parallelism,
 };
 pub use self::resolver::{Resolver, Setting, SettingsError};
+pub use self::secret::parse_plain;

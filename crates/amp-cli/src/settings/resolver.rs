@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-
-use amp_core::secret::Secret;
+use std::path::{Path, PathBuf};
 
 use super::dotenv::DotEnv;
 
@@ -18,16 +17,33 @@ pub struct Setting {
     pub what: &'static str,
 }
 
+impl Setting {
+    /// How the log names it.
+    fn name(&self) -> &'static str {
+        let flag = self.flag.map(|flag| flag.trim_start_matches('-'));
+        flag.or(self.env.first().copied()).unwrap_or(self.what)
+    }
+}
+
 /// All that is wrong with a run's settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct SettingsError(pub Vec<String>);
 
-/// Reads settings and collects what is wrong with them, so that one run tells all.
+/// Where a setting that is no flag may stand; the first wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Environment,
+    DotEnv,
+}
+
+/// Reads settings and collects what is wrong with them, so that one run tells all; what is doubtful, and what was used, too.
 pub struct Resolver {
     environment: HashMap<String, String>,
-    dotenv: DotEnv,
+    dotenv: Option<DotEnv>,
     problems: Vec<String>,
+    warnings: Vec<String>,
+    used: Vec<(&'static str, String)>,
 }
 
 impl Resolver {
@@ -35,29 +51,75 @@ impl Resolver {
     pub fn new(environment: impl IntoIterator<Item = (String, String)>, dotenv: Option<DotEnv>) -> Self {
         Self {
             environment: environment.into_iter().collect(),
-            dotenv: dotenv.unwrap_or_default(),
+            dotenv,
             problems: Vec::new(),
+            warnings: Vec::new(),
+            used: Vec::new(),
         }
     }
 
-    /// The value of a setting and where it came from; empty counts as unset.
-    fn find(&self, setting: &Setting, flag: Option<&str>) -> Option<(String, String)> {
-        if let (Some(name), Some(value)) = (setting.flag, flag.filter(|value| !value.is_empty())) {
-            return Some((value.to_owned(), name.to_owned()));
-        }
-        let set = |values: &HashMap<String, String>, name| values.get(name).filter(|value| !value.is_empty()).cloned();
-        let from_environment =
-            || setting.env.iter().find_map(|name| Some((set(&self.environment, *name)?, (*name).to_owned())));
-        let from_dotenv = || {
-            let origin = |name| format!("{name} in {}", self.dotenv.path.display());
-            setting.env.iter().find_map(|name| Some((set(&self.dotenv.values, *name)?, origin(name))))
+    pub(super) fn levels(&self) -> [Level; 2] {
+        [Level::Environment, Level::DotEnv]
+    }
+
+    /// What `level` has under `name`; empty counts as unset.
+    pub(super) fn value(&self, level: Level, name: &str) -> Option<&str> {
+        let value = match level {
+            Level::Environment => self.environment.get(name),
+            Level::DotEnv => self.dotenv.as_ref()?.values.get(name),
         };
-        from_environment().or_else(from_dotenv)
+        value.map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Notes that something is wrong.
+    /// How messages name what `level` has under `name`.
+    pub(super) fn origin(&self, level: Level, name: &str) -> String {
+        match (level, &self.dotenv) {
+            (Level::DotEnv, Some(dotenv)) => format!("{name} in {}", dotenv.path.display()),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The value of a setting and where it came from.
+    fn find(&mut self, setting: &Setting, flag: Option<&str>) -> Option<(String, String)> {
+        let from_flag = || Some((flag.filter(|value| !value.is_empty())?.to_owned(), setting.flag?.to_owned()));
+        let from_level = |level| {
+            setting.env.iter().find_map(|name| Some((self.value(level, name)?.to_owned(), self.origin(level, name))))
+        };
+        let (value, origin) = from_flag().or_else(|| self.levels().into_iter().find_map(from_level))?;
+        self.used(setting, &value, &origin);
+        Some((value, origin))
+    }
+
+    /// Notes the value of a setting for the log; the last one counts.
+    pub(super) fn used(&mut self, setting: &Setting, value: &str, origin: &str) {
+        let name = setting.name();
+        let value = if value.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            format!("{value:?}")
+        } else {
+            value.to_owned()
+        };
+        self.used.retain(|(known, _)| *known != name);
+        self.used.push((name, format!("{name}={value} ({origin})")));
+    }
+
+    /// Notes, for the log, what holds where nothing else was said.
+    pub fn default(&mut self, setting: &Setting, value: impl fmt::Display) {
+        if !self.used.iter().any(|(known, _)| *known == setting.name()) {
+            self.used(setting, &value.to_string(), "default");
+        }
+    }
+
+    /// Notes that something is wrong, once.
     pub fn problem(&mut self, problem: impl Into<String>) {
-        self.problems.push(problem.into());
+        let problem = problem.into();
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Notes that something is likely to be a mistake.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
     }
 
     /// A setting that may be absent.
@@ -76,16 +138,58 @@ impl Resolver {
         self.find(setting, flag).map(|(value, _)| value)
     }
 
-    /// A secret that may be absent.
-    pub fn secret(&mut self, setting: &Setting) -> Option<Secret> {
-        self.text(setting, None).map(Secret::new)
+    /// A path that may be absent. `~` at its beginning is the home directory, also where no shell has expanded it.
+    pub fn path(&mut self, setting: &Setting, flag: Option<&str>) -> Option<PathBuf> {
+        let (value, origin) = self.find(setting, flag)?;
+        self.expand_home(&value).map_err(|error| self.problem(format!("{origin}: {error}"))).ok()
+    }
+
+    pub(super) fn expand_home(&self, text: &str) -> Result<PathBuf, String> {
+        let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
+        match (rest.strip_prefix('/').or(rest.is_empty().then_some("")), self.value(Level::Environment, "HOME")) {
+            (Some(rest), Some(home)) => Ok(Path::new(home).join(rest)),
+            (Some(_), None) => Err(format!("`{text}` means HOME, which is not set; write the path out")),
+            (None, _) => {
+                Err(format!("`{text}` begins with ~, which is expanded only as ~/; write the path out, or ./{text}"))
+            }
+        }
+    }
+
+    /// Where missing settings may be put.
+    fn places(&self) -> String {
+        match &self.dotenv {
+            Some(dotenv) => format!("in the environment or in {}", dotenv.path.display()),
+            None => "in the environment or in .env (there is none here or above)".to_owned(),
+        }
+    }
+
+    /// What to do about a setting that is missing.
+    pub fn missing_message(&self, setting: &Setting) -> String {
+        let flag = setting.flag.map(|flag| format!("give {flag} or ")).unwrap_or_default();
+        let name = setting.env.first().copied().unwrap_or_default();
+        format!("{} is missing: {flag}set {name} {}", setting.what, self.places())
     }
 
     /// Notes that a required setting is missing.
     pub fn missing(&mut self, setting: &Setting) {
-        let flag = setting.flag.map(|flag| format!("give {flag} or ")).unwrap_or_default();
-        let name = setting.env.first().copied().unwrap_or_default();
-        self.problem(format!("{} is missing: {flag}set {name} in the environment or in .env", setting.what));
+        self.problem(self.missing_message(setting));
+    }
+
+    /// Warns of a `.env` with secrets that every user of the machine can read.
+    fn warn_of_readers(&mut self) {
+        let Some(dotenv) = &self.dotenv else { return };
+        let is_secret = |name: &str| ["_KEY", "_KEY_ID", "_TOKEN"].iter().any(|end| name.ends_with(end));
+        if dotenv.is_world_readable && dotenv.matching(is_secret).next().is_some() {
+            let path = dotenv.path.display();
+            self.warn(format!("{path} has secrets and everyone on this machine can read it: chmod 600 {path}"));
+        }
+    }
+
+    /// What was doubtful, and the settings with where each came from: `region=eu (default)`. A secret stands there as `set`.
+    pub fn notes(&mut self) -> (Vec<String>, String) {
+        self.warn_of_readers();
+        let used: Vec<_> = self.used.iter().map(|(_, line)| line.as_str()).collect();
+        (std::mem::take(&mut self.warnings), used.join(", "))
     }
 
     /// All that was wrong so far, as an error.

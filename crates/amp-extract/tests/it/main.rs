@@ -15,6 +15,7 @@ mod durability;
 mod empty_days;
 mod flips;
 mod foreign;
+mod key_files;
 mod late;
 mod ledger;
 mod limits;

@@ -20,6 +20,7 @@ mod local;
 mod manifests;
 mod metrics;
 mod multipart;
+mod settings;
 mod shell;
 mod signals;
 mod starting;

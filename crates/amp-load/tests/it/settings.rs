@@ -1,0 +1,48 @@
+//! Settings from the environment, `.env` and files, and mistakes in them: told at once, before anything is asked of S3.
+
+use std::fs;
+
+use crate::support::{BUCKET, Ended, Lab, end};
+
+/// What the program says under these names in its environment, beside what it needs.
+fn with(lab: &Lab, environment: &[(&str, &str)], args: &[&str]) -> Ended {
+    let mut command = lab.command(args);
+    command.envs(environment.iter().copied());
+    end(command)
+}
+
+#[test]
+fn aws_keys_come_from_files_too() {
+    let lab = Lab::staged();
+    fs::write(lab.path("access"), format!("{}\n", lab.server.config().access_key)).unwrap();
+    fs::write(lab.path("aws_secret_key"), format!("{}\n", lab.server.config().secret_key)).unwrap();
+    let mut command = lab.command(&[]);
+    command.env_remove("AWS_ACCESS_KEY").env_remove("AWS_SECRET_KEY");
+    command.env("AWS_ACCESS_KEY_FILE", "access").env("CREDENTIALS_DIRECTORY", lab.path("."));
+    assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]));
+}
+
+#[test]
+fn names_with_a_line_end_or_a_blank_are_refused_before_the_sdk_sees_them() {
+    let lab = Lab::staged();
+    for name in [
+        "AWS_SESSION_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_BUCKET_NAME",
+    ] {
+        for value in ["hunter2\n", " hunter2", "'hunter2'"] {
+            let ended = with(&lab, &[(name, value)], &[]);
+            assert_eq!(ended.code, Some(2), "{name} {ended:?}");
+            assert!(ended.error(0).starts_with(&format!("{name}: it has a ")), "{ended:?}");
+            assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
+        }
+    }
+    fs::write(lab.path(".env"), "AWS_SESSION_TOKEN=\"hunter2\n\"\n").unwrap();
+    let ended = with(&lab, &[], &["--bucket", BUCKET]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.error(0).contains("AWS_SESSION_TOKEN in ") && ended.error(0).contains(".env"), "{ended:?}");
+    assert!(lab.server.requests().is_empty());
+}
