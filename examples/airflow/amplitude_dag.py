@@ -19,18 +19,18 @@ ENV_FILE = os.environ.get("AMPLITUDE_ENV_FILE", "/etc/amplitude/amplitude.env")
 WORK_DIR = Path(os.environ.get("AMPLITUDE_WORK_DIR", "/var/lib/amplitude"))
 
 # For DAGs of yours: schedule=[EVENTS]. Where a job outside of Airflow loads the days, let amp-load --manifest-prefix manifests put
-# an object when a day is whole and wait for it:
-#   S3KeySensor(task_id="whole", bucket_key="s3://BUCKET/manifests/{{ data_interval_start | ds }}.json", deferrable=True)
+# an object when a day is complete, and wait for it:
+#   S3KeySensor(task_id="complete", bucket_key="s3://BUCKET/manifests/{{ data_interval_start | ds }}.json", deferrable=True)
 EVENTS = Asset("amplitude_events")
 
-# For what may pass: exit codes 1 and 75.
+# For temporary failures: exit codes 1 and 75.
 RETRIES = {
     "retries": 4,
     "retry_delay": timedelta(minutes=10),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=2),
 }
-# For what someone must mend: settings, credentials, permissions.
+# For what someone must fix: settings, credentials, permissions.
 FATAL = {2, 3}
 
 
@@ -63,7 +63,7 @@ def export(directory: Path, *window: str) -> dict:
     return {"events": extracted["events"], "files": loaded["files"]["uploaded"]}
 
 
-# Amplitude offers an hour 2 hours after it ends: at 03:15 UTC the day before is whole. With catchup, days on which the scheduler
+# An hour can be exported 2 hours after it ends: at 03:15 UTC the day before is complete. With catchup, days on which the scheduler
 # was down are made up for; start_date is the first day you want.
 @dag(
     schedule=CronDataIntervalTimetable("15 3 * * *", timezone="UTC"),
