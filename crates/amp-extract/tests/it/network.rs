@@ -175,7 +175,7 @@ fn an_error_whose_text_trickles_is_cut_off_after_seconds() {
             assert_ne!(connection.read(&mut [0; 4096]).unwrap(), 0);
             connection.write_all(b"HTTP/1.1 418 No\r\ncontent-length: 100000\r\n\r\n").unwrap();
             while connection.write_all(b"x").is_ok() {
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                std::thread::sleep(std::time::Duration::from_millis(1500));
             }
         }
     });
