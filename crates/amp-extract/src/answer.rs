@@ -75,6 +75,18 @@ pub(crate) enum ExportError {
         /// The first line of the answer, without secrets.
         body: String,
     },
+    /// The server cannot be trusted, and will not be by trying again.
+    #[error("the request to {host} for {window} failed: {reason}; {hint}")]
+    Untrusted {
+        /// What was asked for.
+        window: HourWindow,
+        /// Who was asked.
+        host: String,
+        /// What is wrong with its certificate or its TLS.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// No answer, or not all of it, came through.
     #[error("the request to {host} for {window} failed: {cause}")]
     Transport {
@@ -119,6 +131,7 @@ impl ExportError {
             Self::Transport { .. } => Verdict::TRANSIENT,
             Self::Text { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
             Self::NotFound { .. } => Verdict::Permanent,
+            Self::Untrusted { .. } => Verdict::Refused,
             Self::Status { status, retry_after, .. } => match status {
                 401 | 403 => Verdict::Refused,
                 501 | 505 => Verdict::Permanent,
@@ -141,7 +154,7 @@ impl ExportError {
         match self {
             Self::Status { status, .. } => Some(*status),
             Self::NotFound { .. } => Some(404),
-            Self::Text { .. } | Self::Transport { .. } => None,
+            Self::Text { .. } | Self::Untrusted { .. } | Self::Transport { .. } => None,
         }
     }
 }

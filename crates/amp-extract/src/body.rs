@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amp_cli::{TlsFailure, tls_failure};
 use amp_core::window::HourWindow;
 use bytes::Bytes;
 use reqwest::Response;
@@ -108,6 +109,9 @@ pub(crate) async fn beginning(mut response: Response, mut bytes: Vec<u8>) -> Str
 
 /// A failure below HTTP, with its causes.
 pub(crate) fn transport(window: HourWindow, host: &str, error: reqwest::Error) -> ExportError {
+    if let Some(TlsFailure { reason, hint }) = tls_failure(&error) {
+        return ExportError::Untrusted { window, host: host.to_owned(), reason, hint };
+    }
     let hint = match (error.is_timeout(), error.is_connect()) {
         (true, true) => "; no connection in time: check the network",
         (true, false) => "; nothing came for the read timeout, which --read-timeout sets",

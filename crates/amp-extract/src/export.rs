@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use amp_cli::Common;
 use amp_cli::settings::is_loopback;
 use amp_core::secret::{Secret, scrub};
 use amp_core::window::HourWindow;
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Client;
 use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client};
 use url::Url;
 
 use crate::answer::{Answer, ExportError, Reply, excerpt, first_line, retry_after, says_no_data, server_time};
@@ -32,11 +33,12 @@ pub struct ExportClient {
 }
 
 impl ExportClient {
-    /// A client of the endpoint in `settings`. No bytes, or too few, for `read_timeout` is a timeout.
+    /// A client of the endpoint in `settings`. No bytes, or too few, for the read timeout is a timeout.
     ///
     /// # Errors
     /// When the TLS roots of the system cannot be read or the endpoint takes no path.
-    pub fn new(settings: &Settings, read_timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(settings: &Settings, common: &Common) -> anyhow::Result<Self> {
+        let read_timeout = common.read_timeout;
         // Another provider may have been installed by whoever embeds this; either will do.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut builder = Client::builder()
@@ -45,6 +47,10 @@ impl ExportClient {
             .read_timeout(read_timeout)
             .redirect(Policy::custom(follow))
             .referer(false);
+        if let Some(bundle) = &common.ca_bundle {
+            let of_bundle = || format!("cannot use the certificates in `{}`", bundle.path.display());
+            builder = builder.tls_certs_only(Certificate::from_pem_bundle(&bundle.pem).with_context(of_bundle)?);
+        }
         if is_loopback(&settings.base_url) {
             builder = builder.no_proxy();
         }

@@ -21,6 +21,7 @@ use crate::overall::Overall;
 use crate::publish::formats;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
+use crate::summary::RunError;
 use crate::summary::{Summary, locked};
 
 /// What came of a window that was asked for.
@@ -114,6 +115,15 @@ impl FetchError {
             Self::Archive(_, error) => error.is_local(),
             Self::Disk(..) | Self::DiskFull { .. } | Self::Stopped => true,
             _ => false,
+        }
+    }
+
+    /// What it means for the run, if no other request would go either.
+    pub(crate) fn ends_run(&self) -> Option<RunError> {
+        match self {
+            Self::GivenUp(error, _) => error.ends_run(),
+            Self::Export(ExportError::Untrusted { .. }) => Some(RunError::Untrusted),
+            error => (error.verdict() == Verdict::Refused).then_some(RunError::Refused),
         }
     }
 

@@ -107,7 +107,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
             settings.parallel
         );
     }
-    let client = ExportClient::new(&settings, common.read_timeout)
+    let client = ExportClient::new(&settings, common)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
     let own = SourceLedger::new(ledger.clone(), settings.source(), owners);

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -57,7 +57,8 @@ pub struct Pipeline<'a> {
     lanes: usize,
     throttle: Throttle,
     retrier: Retrier,
-    refused: AtomicBool,
+    /// Why no other request would go either.
+    ended: OnceLock<RunError>,
     /// Hours without data that were noted as unsettled because they are not to be believed yet.
     doubted: Mutex<BTreeSet<Hour>>,
     believes: AtomicBool,
@@ -99,7 +100,7 @@ impl<'a> Pipeline<'a> {
             lanes: settings.parallel + 1,
             throttle: Throttle::new(settings.parallel),
             retrier: Retrier::new(session.common.retry, session.stop.clone()),
-            refused: AtomicBool::new(false),
+            ended: OnceLock::new(),
             doubted: Mutex::default(),
             believes: AtomicBool::new(false),
             full_disk: AtomicBool::new(false),
@@ -131,8 +132,8 @@ impl<'a> Pipeline<'a> {
         })
         .await;
         self.summary().retries = self.retrier.retries();
-        if self.refused.load(Ordering::Relaxed) {
-            return Err(RunError::Refused);
+        if let Some(error) = self.ended.get() {
+            return Err(error.clone());
         }
         let unfinished = self.summary().hours.unaccounted() > 0;
         if self.session.stop.is_requested() && unfinished { Err(RunError::Interrupted) } else { Ok(()) }
@@ -193,8 +194,8 @@ impl<'a> Pipeline<'a> {
     }
 
     fn is_ending(&self) -> bool {
-        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        self.session.stop.is_requested() || is_set(&self.refused) || is_set(&self.full_disk)
+        let is_full = self.full_disk.load(Ordering::Relaxed);
+        self.session.stop.is_requested() || self.ended.get().is_some() || is_full
     }
 
     /// Fetches `window`, or its halves if it is too large.
@@ -361,8 +362,8 @@ impl<'a> Pipeline<'a> {
     }
 
     fn failed(&self, window: HourWindow, error: &FetchError) {
-        if error.verdict() == Verdict::Refused {
-            self.refused.store(true, Ordering::Relaxed);
+        if let Some(error) = error.ends_run() {
+            self.ended.get_or_init(|| error);
         }
         if error.is_full_disk() && !self.full_disk.swap(true, Ordering::Relaxed) {
             tracing::warn!("no further window is asked for until there is room");

@@ -20,6 +20,8 @@ pub enum RunError {
     Busy(String),
     /// Amplitude refuses us; the failures say why.
     Refused,
+    /// The server's certificate is not accepted; the failures say why.
+    Untrusted,
     /// A signal stopped it.
     Interrupted,
 }
@@ -178,7 +180,7 @@ impl Summary {
                 tracing::error!("{error}");
                 self.failures.push(Failure { start: None, end: None, error: error.clone() });
             }
-            RunError::Refused | RunError::Interrupted => {}
+            RunError::Refused | RunError::Untrusted | RunError::Interrupted => {}
         }
         self.error = Some(error);
     }
@@ -238,7 +240,7 @@ impl Document for Summary {
 
     fn exit(&self) -> Exit {
         match &self.error {
-            Some(RunError::Unusable(_)) => Exit::Unusable,
+            Some(RunError::Unusable(_) | RunError::Untrusted) => Exit::Unusable,
             Some(RunError::Busy(_)) => Exit::Temporary,
             Some(RunError::Refused) => Exit::Refused,
             Some(RunError::Interrupted) => Exit::Interrupted,

@@ -42,5 +42,6 @@ mod statuses;
 mod streaming;
 mod support;
 mod terminal;
+mod tls;
 mod upgrade;
 mod windows;
