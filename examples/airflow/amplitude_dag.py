@@ -105,7 +105,7 @@ def amplitude_backfill():
     def export_slice(shard: str) -> dict:
         params = get_current_context()["params"]
         directory = WORK_DIR / "backfill" / f"{params['start']}_{params['end']}" / shard.replace("/", "-of-")
-        return export(directory, "--start", params["start"], "--end", params["end"], "--shard", shard)
+        return export(directory, "--start", params["start"], "--end", params["end"], "--parallel", "1", "--shard", shard)
 
     export_slice.expand(shard=slices())
 
