@@ -22,7 +22,7 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "amp-extract", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
-    /// One day of UTC, 00 to 23
+    /// One day of UTC, 00 to 23: 2025-11-06, yesterday or today
     #[arg(long, value_name = "DAY", help_heading = "Window")]
     pub date: Option<String>,
     /// First hour: 2025-11-06 (its hour 00), 2025-11-06T05 or 20251106T05
@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, requires = "status", help_heading = "Output", hide_short_help = true)]
     pub fail: bool,
 
-    /// Data residency: eu or us [env: AMP_REGION] [default: eu]
+    /// Data residency [env: AMP_REGION] [default: eu]
     #[arg(long, value_name = "REGION", help_heading = "Network")]
     pub region: Option<String>,
     /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]

@@ -51,6 +51,7 @@ pub use summary::{Failure, Hours, RunError, Summary};
 /// Does what `settings` ask and says what came of it. Never panics; every failure is in the report.
 pub async fn run(settings: Settings, session: &Session) -> Report {
     let mut summary = Summary::new(settings.window, session.common.dry_run);
+    summary.base_url = Some(settings.base_url.clone());
     if settings.status {
         match Status::take(window_to_fetch(&settings), &settings, session) {
             Ok(status) => return Report::Status(status),
@@ -157,7 +158,9 @@ fn give_up(
 /// The hours asked for, with a warning where some of them have not begun.
 fn window_to_fetch(settings: &Settings) -> Option<HourWindow> {
     match settings.window {
-        None => tracing::warn!("this shard of the window has no hours that have begun: nothing to do"),
+        None => tracing::warn!(
+            "nothing to do: the shard has no hour that has begun (a window has no more slices than hours)"
+        ),
         Some(window) if settings.truncated => {
             tracing::warn!("the window reaches into the future: cut at {}, the hour that is running", window.end());
         }

@@ -9,7 +9,7 @@ use amp_core::hour::Hour;
 use amp_core::ledger::SourceId;
 use amp_core::secret::Secret;
 use amp_core::window::{HourWindow, ResolvedWindow, Shard, WindowError, WindowSpec};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use url::Url;
 
 use crate::args::Args;
@@ -23,6 +23,9 @@ const MOST_CORES: usize = 8;
 const MOST_PARALLEL: usize = 8;
 /// From here on others may be turned away.
 pub(crate) const MANY_PARALLEL: usize = 5;
+
+/// Amplitude was founded in it.
+const FIRST_YEAR: i32 = 2012;
 
 /// Days that `--status` shows, today's included.
 const STATUS_DAYS: i64 = 30;
@@ -109,14 +112,25 @@ impl Settings {
         };
         let (api_key, secret_key) = (key(&API_KEY), key(&SECRET_KEY));
         let lacks_key = api_key.as_ref().is_some_and(|key| key.expose().is_empty());
-        let region = resolver.optional(&REGION, args.region.as_deref(), |text| match text {
-            "eu" => Ok("https://analytics.eu.amplitude.com"),
-            "us" => Ok("https://amplitude.com"),
-            _ => Err(format!("`{text}` is neither eu nor us")),
-        });
+        let region =
+            resolver.optional(&REGION, args.region.as_deref(), |text| match text.to_ascii_lowercase().as_str() {
+                "eu" => Ok("https://analytics.eu.amplitude.com"),
+                "us" => Ok("https://amplitude.com"),
+                _ => Err(format!("`{text}` is neither eu nor us")),
+            });
         let base_url = resolver.optional(&BASE_URL, args.base_url.as_deref(), parse_base_url);
         let base_url =
             base_url.or_else(|| parse_endpoint(region.unwrap_or("https://analytics.eu.amplitude.com"), false).ok());
+        let origins = (
+            resolver.origin_of(&REGION, args.region.as_deref()),
+            resolver.origin_of(&BASE_URL, args.base_url.as_deref()),
+        );
+        if let (Some(region), Some(url)) = origins {
+            resolver.warn(format!("{region} has no effect beside {url}, which names the endpoint"));
+        }
+        if let Some(url) = &base_url {
+            resolver.default(&BASE_URL, url);
+        }
         let format = resolver.optional(&FORMAT, args.format.as_deref(), |text| match text {
             "json" => Ok(Format::Json),
             "json.gz" => Ok(Format::JsonGz),
@@ -204,7 +218,7 @@ fn resolve_window(
     let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {
         (None, None, None, None) if args.status => Ok(WindowSpec::Between(last_days(now))),
         (None, None, None, None) => Ok(WindowSpec::Yesterday),
-        (Some(date), None, None, None) => named("--date", WindowSpec::date(&date)),
+        (Some(date), None, None, None) => named("--date", WindowSpec::date(&date, now)),
         (None, Some(start), Some(end), None) => match (WindowSpec::start(&start), WindowSpec::end(&end)) {
             (Ok(start), Ok(end)) => named("--start, --end", WindowSpec::between(start, end)),
             (start, end) => {
@@ -220,7 +234,13 @@ fn resolve_window(
         _ => Err("--date, --start with --end, and --last name different windows: give one of them".to_owned()),
     };
     match spec.and_then(|spec| spec.resolve(now, shard).map_err(|error| error.to_string())) {
-        Ok(planned) => Some((planned, shard, daily)),
+        Ok(planned) => {
+            let first = planned.window.map(|window| window.start().date());
+            if let Some(day) = first.filter(|day| day.year() < FIRST_YEAR) {
+                resolver.warn(format!("the window begins on {day}, before Amplitude had any data: is the year right?"));
+            }
+            Some((planned, shard, daily))
+        }
         Err(problem) => {
             resolver.problem(problem);
             None

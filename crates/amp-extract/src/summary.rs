@@ -7,6 +7,7 @@ use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
+use url::Url;
 
 use crate::owed::name_older;
 use crate::plan::Plan;
@@ -101,6 +102,9 @@ pub struct Summary {
     dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     planned: Option<Vec<HourWindow>>,
+    /// Where a dry run would ask.
+    #[serde(skip)]
+    pub(crate) base_url: Option<Url>,
     #[serde(skip)]
     skipped: Vec<HourWindow>,
     #[serde(skip)]
@@ -143,6 +147,7 @@ impl Summary {
             failures: Vec::new(),
             dry_run,
             planned: None,
+            base_url: None,
             skipped: Vec::new(),
             accepted: Vec::new(),
             older: Vec::new(),
@@ -292,13 +297,16 @@ impl Document for Summary {
         if let Some(planned) = &self.planned {
             writeln!(out, "amp-extract dry run: {} requests would be made, nothing was done", planned.len())?;
             self.write_skipped(out)?;
+            let url = self.base_url.as_ref().map_or("", Url::as_str).trim_end_matches('/');
             return planned.iter().try_for_each(|window| {
                 let (start, end) = (window.start().compact(), window.end().compact());
-                writeln!(out, "  request    {window}: GET /api/2/export?start={start}&end={end}")
+                writeln!(out, "  request    {window}: GET {url}/api/2/export?start={start}&end={end}")
             });
         }
         let Hours { asked, extracted, no_data, skipped, failed, unfinished, accepted, unsettled } = &self.hours;
-        let window = self.window.map_or_else(|| "no window".to_owned(), |window| window.to_string());
+        let Some(window) = self.window else {
+            return writeln!(out, "amp-extract empty: the shard has no hour that has begun");
+        };
         writeln!(out, "amp-extract {} {window}", self.outcome.name())?;
         write!(
             out,

@@ -163,6 +163,20 @@ impl KeyTemplate {
             let example = self.key("FILE.json").unwrap_or_else(|_| format!("{}…", self.prefix));
             warnings.push(format!("the prefix `{}` does not end in /: keys will look like `{example}`", self.prefix));
         }
+        let text = match self.pieces.first() {
+            Some(Piece::Text(text)) => text.as_str(),
+            _ => "",
+        };
+        let beginning = format!("{}{text}", self.prefix);
+        if beginning.starts_with('/') {
+            warnings.push(format!(
+                "keys will begin with /, which makes a folder without a name: `{beginning}`; leave the / out"
+            ));
+        } else if beginning.starts_with("s3://") {
+            warnings.push(format!(
+                "keys will begin with `s3://`, as part of their name: `{beginning}`; give only what follows the bucket"
+            ));
+        }
         let unique = self.has(&[Field::File]) || self.is_dated() && self.has(&[Field::Hour, Field::Part]);
         if !unique {
             warnings.push(format!(

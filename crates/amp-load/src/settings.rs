@@ -1,5 +1,6 @@
 //! What the command line, the environment and `.env` mean together.
 
+mod bucket_name;
 mod object_options;
 
 use amp_cli::Resolved;
@@ -155,13 +156,6 @@ impl Settings {
 
 fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> {
     let named = resolver.text(&BUCKET, args.bucket.as_deref()).is_some();
-    let bucket = resolver.optional(&BUCKET, args.bucket.as_deref(), |text| match text {
-        _ if text.starts_with("arn:") => Ok(text.to_owned()),
-        _ if text.contains(['/', ':']) => {
-            Err(format!("`{text}` is no bucket name; write the bare name, and --prefix for a folder in it"))
-        }
-        _ => parse_plain(text).map_err(str::to_owned),
-    });
     if !named && !args.common.dry_run {
         resolver.missing(&BUCKET);
     }
@@ -197,6 +191,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         "virtual" => Ok(Addressing::Virtual),
         _ => Err(format!("`{text}` is neither auto nor path nor virtual")),
     });
+    let bucket = resolver.optional(&BUCKET, args.bucket.as_deref(), |text| bucket_name::parse(text, endpoint.as_ref()));
     let region = resolver.optional(&REGION, args.aws_region.as_deref(), parse_plain);
     READ_BY_THE_SDK.into_iter().for_each(|name| resolver.inspect(name));
     let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
@@ -216,6 +211,8 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
     let prefix = resolver.text(&PREFIX, args.prefix.as_deref()).unwrap_or_default();
+    resolver.default(&PREFIX, "empty");
+    resolver.default(&TEMPLATE, "{file}");
     let given = resolver.text(&TEMPLATE, args.key_template.as_deref()).is_some();
     let parse = |text: &str| KeyTemplate::parse(&prefix, text);
     if given { resolver.optional(&TEMPLATE, args.key_template.as_deref(), parse) } else { parse("{file}").ok() }
@@ -248,7 +245,7 @@ mod tests {
 
     #[test]
     fn credentials_come_in_pairs_and_are_not_shown() {
-        let both = [("AWS_BUCKET_NAME", "b"), ("AWS_ACCESS_KEY", "hunter1"), ("AWS_SECRET_KEY", "hunter2")];
+        let both = [("AWS_BUCKET_NAME", "lake"), ("AWS_ACCESS_KEY", "hunter1"), ("AWS_SECRET_KEY", "hunter2")];
         let settings = resolve(&[], &both).unwrap();
         assert!(settings.bucket.credentials.is_some());
         assert!(!format!("{settings:?}").contains("hunter"));
@@ -259,7 +256,7 @@ mod tests {
 
     #[test]
     fn plain_http_needs_leave_and_the_message_says_so() {
-        let minio = ["--bucket", "b", "--endpoint-url", "http://minio:9000"];
+        let minio = ["--bucket", "lake", "--endpoint-url", "http://minio:9000"];
         let problems = resolve(&minio, &[]).unwrap_err();
         assert!(problems[0].contains("--allow-http"), "{problems:?}");
         let settings = resolve(&minio, &[("AMP_ALLOW_HTTP", "true")]).unwrap();

@@ -43,6 +43,9 @@ pub struct Summary {
     /// Keys of the manifests that would be put, as far as is known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub planned_manifests: Vec<String>,
+    /// The directory that was looked at, and whether it is there.
+    #[serde(skip)]
+    pub place: String,
     /// What the exit code is to say.
     #[serde(skip)]
     pub exit: Exit,
@@ -103,6 +106,7 @@ impl Summary {
             dry_run: false,
             planned: None,
             planned_manifests: Vec::new(),
+            place: String::new(),
             exit: Exit::Done,
         }
     }
@@ -198,8 +202,8 @@ impl Document for Summary {
             // Nothing was done, and stderr says why.
         } else if self.outcome == Outcome::Empty {
             match self.manifests {
-                0 => writeln!(out, "nothing to load")?,
-                count => writeln!(out, "nothing to load, {} put", counted(count))?,
+                0 => writeln!(out, "nothing to load in {}", self.place)?,
+                count => writeln!(out, "nothing to load in {}, {} put", self.place, counted(count))?,
             }
         } else {
             let Files { found, uploaded, skipped, failed, deleted } = self.files;

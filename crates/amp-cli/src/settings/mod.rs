@@ -2,6 +2,7 @@
 
 mod aws_env;
 mod dotenv;
+mod names;
 mod parse;
 mod resolver;
 mod secret;

@@ -91,6 +91,12 @@ pub fn parse_bool(text: &str) -> Result<bool, String> {
 /// A message for what is no http(s) URL of a host, or has credentials, a query or a fragment.
 pub fn parse_endpoint(text: &str, allow_http: bool) -> Result<Url, String> {
     // The URL may hold a password by mistake, so it is not repeated here.
+    if !text.contains("://") {
+        return Err(match with_http(text) {
+            Some(url) => format!("it lacks its scheme; write {url}"),
+            None => "it lacks its scheme; write https://host".to_owned(),
+        });
+    }
     let url = Url::parse(text).map_err(|error| format!("it is not a URL ({error}); write https://host"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a URL with credentials in it is refused; keys have settings of their own".to_owned());
@@ -104,6 +110,13 @@ pub fn parse_endpoint(text: &str, allow_http: bool) -> Result<Url, String> {
         "http" => Err(format!("`{url}` is plain http, which is for loopback hosts only; write https://")),
         scheme => Err(format!("`{scheme}` URLs are not accepted; write https://host")),
     }
+}
+
+/// What a loopback host and port would be as a URL.
+fn with_http(text: &str) -> Option<String> {
+    let url = Url::parse(&format!("http://{text}")).ok()?;
+    let has_credentials = !url.username().is_empty() || url.password().is_some();
+    (is_loopback(&url) && !has_credentials).then(|| format!("http://{text}"))
 }
 
 /// Whether the URL's host is this machine.

@@ -71,6 +71,16 @@ impl Resolver {
         value.map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The names that `level` has values of.
+    pub(super) fn names(&self, level: Level) -> impl Iterator<Item = &str> {
+        let values = match level {
+            Level::Environment => Some(&self.environment),
+            Level::DotEnv => self.dotenv.as_ref().map(|dotenv| &dotenv.values),
+        };
+        let set = values.into_iter().flatten().filter(|(_, value)| !value.is_empty());
+        set.map(|(name, _)| name.as_str())
+    }
+
     /// How messages name what `level` has under `name`.
     pub(super) fn origin(&self, level: Level, name: &str) -> String {
         match (level, &self.dotenv) {
@@ -138,6 +148,15 @@ impl Resolver {
         self.find(setting, flag).map(|(value, _)| value)
     }
 
+    /// Where a setting came from, if it was set.
+    pub fn origin_of(&self, setting: &Setting, flag: Option<&str>) -> Option<String> {
+        if flag.is_some_and(|flag| !flag.is_empty()) {
+            return setting.flag.map(str::to_owned);
+        }
+        let has = |level, name: &str| self.value(level, name).map(|_| self.origin(level, name));
+        self.levels().into_iter().find_map(|level| setting.env.iter().find_map(|name| has(level, name)))
+    }
+
     /// A path that may be absent. `~` at its beginning is the home directory, also where no shell has expanded it.
     pub fn path(&mut self, setting: &Setting, flag: Option<&str>) -> Option<PathBuf> {
         let (value, origin) = self.find(setting, flag)?;
@@ -188,6 +207,7 @@ impl Resolver {
     /// What was doubtful, and the settings with where each came from: `region=eu (default)`. A secret stands there as `set`.
     pub fn notes(&mut self) -> (Vec<String>, String) {
         self.warn_of_readers();
+        self.warn_of_unknown_names();
         let used: Vec<_> = self.used.iter().map(|(_, line)| line.as_str()).collect();
         (std::mem::take(&mut self.warnings), used.join(", "))
     }

@@ -24,13 +24,13 @@ pub(crate) fn any_text(bytes: &[u8]) {
     match which % 8 {
         0 => hours(&text),
         1 => windows(WindowSpec::last(&text), now, None),
-        2 => windows(WindowSpec::date(&text), now, None),
+        2 => windows(WindowSpec::date(&text, now), now, None),
         3 => {
             let mut parts = text.splitn(3, ' ');
             let (start, end) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let between = |(start, end)| WindowSpec::between(start, end);
             let ends = WindowSpec::start(start).and_then(|start| Ok((start, WindowSpec::end(end)?)));
-            windows(ends.map_err(Into::into).and_then(between), now, parts.next().and_then(|shard| shard.parse().ok()));
+            windows(ends.and_then(between), now, parts.next().and_then(|shard| shard.parse().ok()));
         }
         4 => numbers(&text),
         5 => endpoints(&text),

@@ -45,6 +45,25 @@ pub enum WindowError {
     /// Text that is neither a day nor an hour.
     #[error(transparent)]
     NotAnHour(#[from] NotAnHour),
+    /// Text that is no day.
+    #[error("`{0}` is not a day; write 2025-11-06, 20251106, yesterday or today (UTC)")]
+    NotADay(String),
+    /// An hour where a day is wanted.
+    #[error("`{text}` is an hour, and a day is wanted: {}, or name the hour by its start and end", hour.date())]
+    HourForDay {
+        /// What was written.
+        text: String,
+        /// The hour.
+        hour: Hour,
+    },
+    /// A day or hour in the right form that the calendar does not have.
+    #[error("`{text}` is not in the calendar: {why}")]
+    NotInCalendar {
+        /// What was written.
+        text: String,
+        /// What the calendar has.
+        why: String,
+    },
     /// The start lies after the end.
     #[error("the start {start} lies after the end {end}; both are hours of UTC, and the end is included")]
     Reversed {
@@ -65,8 +84,14 @@ pub enum WindowError {
     #[error("the window {0} is longer than 100 years")]
     TooLong(HourWindow),
     /// A `--last` that is not a positive number of hours, days or weeks.
-    #[error("`{0}` is not a span; write 12h, 3d or 2w (at most 100 years)")]
+    #[error("`{0}` is not a span; write 12h, 3d or 2w")]
     NotASpan(String),
+    /// A `--last` of nothing.
+    #[error("`{0}` is no time at all; write 1h, 1d or more")]
+    NoSpan(String),
+    /// A `--last` of more than 100 years.
+    #[error("`{0}` is longer than 100 years")]
+    SpanTooLong(String),
     /// A shard that is not one of its N.
     #[error("`{0}` is not a shard; write I/N with I from 1 to N, such as 2/6")]
     NotAShard(String),

@@ -1,6 +1,6 @@
 //! The ways to name a window: a date, two ends, a span; and the hours that this means at a moment.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 
 use super::{HourWindow, Shard, WindowError};
 use crate::hour::{Hour, NotAnHour, parse_date, yesterday};
@@ -31,28 +31,37 @@ pub struct ResolvedWindow {
 }
 
 impl WindowSpec {
-    /// `--date`: hours 00–23 of a day.
+    /// `--date`: hours 00–23 of a day, or of `yesterday` or `today` at `now`.
     ///
     /// # Errors
-    /// [`WindowError::NotAnHour`] for what is no day.
-    pub fn date(text: &str) -> Result<Self, WindowError> {
-        Ok(Self::Between(HourWindow::day(parse_date(text)?)))
+    /// For what is no day, with the reason where the form is right.
+    pub fn date(text: &str, now: DateTime<Utc>) -> Result<Self, WindowError> {
+        let day = match text {
+            "yesterday" => yesterday(now),
+            "today" => now.date_naive(),
+            _ => match (parse_day(text), Hour::parse(text)) {
+                (Ok(day), _) => day,
+                (_, Ok(hour)) => return Err(WindowError::HourForDay { text: text.to_owned(), hour }),
+                _ => return Err(not_in_calendar(text).unwrap_or_else(|| WindowError::NotADay(text.to_owned()))),
+            },
+        };
+        Ok(Self::Between(HourWindow::day(day)))
     }
 
     /// `--start`: an hour, or a day for its hour 00.
     ///
     /// # Errors
     /// For what is neither.
-    pub fn start(text: &str) -> Result<Hour, NotAnHour> {
-        parse_date(text).map(Hour::first_of).or_else(|_| Hour::parse(text))
+    pub fn start(text: &str) -> Result<Hour, WindowError> {
+        parse_day(text).map(Hour::first_of).or_else(|_| Hour::parse(text)).map_err(|error| not_an_hour(text, error))
     }
 
     /// `--end`: an hour, or a day for its hour 23.
     ///
     /// # Errors
     /// For what is neither.
-    pub fn end(text: &str) -> Result<Hour, NotAnHour> {
-        parse_date(text).map(Hour::last_of).or_else(|_| Hour::parse(text))
+    pub fn end(text: &str) -> Result<Hour, WindowError> {
+        parse_day(text).map(Hour::last_of).or_else(|_| Hour::parse(text)).map_err(|error| not_an_hour(text, error))
     }
 
     /// `--start` and `--end`, both included.
@@ -71,19 +80,27 @@ impl WindowSpec {
     /// `--last`: `12h`, `3d` or `2w`.
     ///
     /// # Errors
-    /// [`WindowError::NotASpan`] for another form, for zero and for more than 100 years.
+    /// For another form, for zero and for more than 100 years.
     pub fn last(text: &str) -> Result<Self, WindowError> {
         let wrong = || WindowError::NotASpan(text.to_owned());
         let unit = text.chars().last().ok_or_else(wrong)?;
         let digits = text.strip_suffix(unit).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).ok_or_else(wrong)?;
-        let number: u32 = digits.parse().map_err(|_| wrong())?;
+        if digits.is_empty() {
+            return Err(wrong());
+        }
+        // More digits than a number has are too many of any unit.
+        let number: u32 = digits.parse().unwrap_or(u32::MAX);
         let (spec, most) = match unit {
             'h' => (Self::LastHours(number), MOST_DAYS * 24),
             'd' => (Self::LastDays(number), MOST_DAYS),
             'w' => (Self::LastDays(number.saturating_mul(7)), MOST_DAYS / 7),
             _ => return Err(wrong()),
         };
-        if number == 0 || number > most { Err(wrong()) } else { Ok(spec) }
+        match number {
+            0 => Err(WindowError::NoSpan(text.to_owned())),
+            _ if number > most => Err(WindowError::SpanTooLong(text.to_owned())),
+            _ => Ok(spec),
+        }
     }
 
     /// The hours this means at `now`, sliced by `shard`, without those that have not begun.
@@ -116,6 +133,43 @@ impl WindowSpec {
     }
 }
 
+/// Reads `2025-11-06` or `20251106`.
+fn parse_day(text: &str) -> Result<NaiveDate, NotAnHour> {
+    match text.len() {
+        8 if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            parse_date(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
+        }
+        _ => parse_date(text),
+    }
+}
+
+fn not_an_hour(text: &str, error: NotAnHour) -> WindowError {
+    not_in_calendar(text).unwrap_or(WindowError::NotAnHour(error))
+}
+
+/// What the calendar lacks of a text in the form of a day or an hour; `None` for other forms.
+fn not_in_calendar(text: &str) -> Option<WindowError> {
+    let (day, hour) = text.split_once('T').map_or((text, None), |(day, hour)| (day, Some(hour)));
+    let digits: String = day.chars().filter(|c| *c != '-').collect();
+    let is_number = |text: &str, len| text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit());
+    let well_formed =
+        is_number(&digits, 8) && matches!(day.len(), 8 | 10) && hour.is_none_or(|hour| is_number(hour, 2));
+    if !well_formed {
+        return None;
+    }
+    let (year, month) = (digits[..4].parse().ok()?, digits[4..6].parse().ok()?);
+    let why = match (NaiveDate::from_ymd_opt(year, month, 1), parse_day(&digits)) {
+        (None, _) => "a year has months 01 to 12".to_owned(),
+        (Some(first), Err(_)) => {
+            let last = first.checked_add_months(chrono::Months::new(1))?.checked_sub_days(Days::new(1))?;
+            format!("{} has {} days", first.format("%B %Y"), last.day())
+        }
+        (Some(_), Ok(_)) if hour.is_some() => "a day has hours 00 to 23".to_owned(),
+        (Some(_), Ok(_)) => return None,
+    };
+    Some(WindowError::NotInCalendar { text: text.to_owned(), why })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +195,10 @@ mod tests {
     fn each_way_of_naming_a_window_means_what_the_contract_says() {
         let at = "2025-11-07T10:30:00Z";
         assert_eq!(planned(WindowSpec::Yesterday, at), "2025-11-06T00..2025-11-06T23");
-        assert_eq!(planned(WindowSpec::date("2025-11-01").unwrap(), at), "2025-11-01T00..2025-11-01T23");
+        assert_eq!(
+            planned(WindowSpec::date("2025-11-01", now("2025-11-07T10:30:00Z")).unwrap(), at),
+            "2025-11-01T00..2025-11-01T23"
+        );
         assert_eq!(planned(between("2025-11-01", "2025-11-02").unwrap(), at), "2025-11-01T00..2025-11-02T23");
         assert_eq!(planned(between("2025-11-01T05", "20251101T07").unwrap(), at), "2025-11-01T05..2025-11-01T07");
         assert_eq!(planned(WindowSpec::last("3d").unwrap(), at), "2025-11-04T00..2025-11-06T23");
@@ -163,9 +220,14 @@ mod tests {
 
     #[test]
     fn the_future_is_cut_off_and_a_window_within_it_refused() {
-        let plan = WindowSpec::date("2025-11-07").unwrap().resolve(now("2025-11-07T10:30:00Z"), None).unwrap();
+        let plan = WindowSpec::date("2025-11-07", now("2025-11-07T10:30:00Z"))
+            .unwrap()
+            .resolve(now("2025-11-07T10:30:00Z"), None)
+            .unwrap();
         assert_eq!((plan.window, plan.truncated), (Some(window("2025-11-07T00", "2025-11-07T10")), true));
-        let future = WindowSpec::date("2025-11-08").unwrap().resolve(now("2025-11-07T10:30:00Z"), None);
+        let future = WindowSpec::date("2025-11-08", now("2025-11-07T10:30:00Z"))
+            .unwrap()
+            .resolve(now("2025-11-07T10:30:00Z"), None);
         assert!(matches!(future, Err(WindowError::Future { .. })));
     }
 

@@ -9,7 +9,7 @@ fn everything_that_is_missing_or_wrong_is_told_in_one_run() {
     let lab = Lab::new();
     let run = lab.bare(&[
         "--date",
-        "yesterday",
+        "tomorrow",
         "--region",
         "mars",
         "--max-retries",
@@ -225,4 +225,69 @@ fn help_and_version_go_to_stdout_and_need_nothing() {
     let version = lab.bare(&["--version"]).run();
     assert_eq!((version.code, version.stdout.trim()), (Some(0), concat!("amp-extract ", env!("CARGO_PKG_VERSION"))));
     assert_eq!(lab.names("."), [""; 0]);
+}
+
+/// Each mistake of the command line or the environment, the exit code of a dry run with it, and words of what is said.
+#[test]
+fn mistakes_are_told_with_what_to_write_instead() {
+    let lab = Lab::new();
+    let alone = &ALONE[..];
+    for (args, environment, code, says) in [
+        (&["--date", "2025-02-30"][..], ("", ""), 2, "`2025-02-30` is not in the calendar: February 2025 has 28 days"),
+        (&["--date", "20251301"], ("", ""), 2, "`20251301` is not in the calendar: a year has months 01 to 12"),
+        (&["--date", "2025-11-06T05"], ("", ""), 2, "is an hour, and a day is wanted: 2025-11-06"),
+        (&["--date", "tomorrow"], ("", ""), 2, "is not a day; write 2025-11-06, 20251106, yesterday or today"),
+        (&["--start", "2025-11-06T24", "--end", DAY], ("", ""), 2, "a day has hours 00 to 23"),
+        (&["--last", "0d"], ("", ""), 2, "`0d` is no time at all"),
+        (&["--last", "99999999999w"], ("", ""), 2, "`99999999999w` is longer than 100 years"),
+        (&["--last", "7"], ("", ""), 2, "`7` is not a span; write 12h, 3d or 2w"),
+        (&["--date", "1999-01-01"], ("", ""), 0, "warning: the window begins on 1999-01-01"),
+        (&["--date", DAY, "--shard", "1/100"], ("", ""), 0, "nothing to do: the shard has no hour"),
+        (&["--date", DAY, "--region", "us"], ("", ""), 0, "--region has no effect beside AMP_BASE_URL"),
+        (alone, ("AMP_REGOIN", "us"), 0, "AMP_REGOIN is no setting and has no effect; did you mean AMP_REGION?"),
+        (alone, ("AMP_APIKEY", "x"), 0, "did you mean AMP_API_KEY?"),
+        (alone, ("AMP_ZZZZZZZZ", "x"), 0, "AMP_ZZZZZZZZ is no setting and has no effect\n"),
+        (alone, ("AMP_BASE_URL", "localhost:9000"), 2, "it lacks its scheme; write http://localhost:9000"),
+        (alone, ("AMP_BASE_URL", "analytics.eu.amplitude.com"), 2, "it lacks its scheme; write https://host"),
+        (alone, ("AMP_EXTRACTED_DIR", "~someone/x"), 2, "begins with ~, which is expanded only as ~/"),
+    ] {
+        let run = lab.command(args).args(&["--dry-run"]);
+        let run = if environment.0.is_empty() { run } else { run.env(environment.0, environment.1) };
+        let ran = run.run();
+        ran.exits(code);
+        assert!(ran.stderr.contains(says), "{says}: {ran:#?}");
+    }
+    for (args, environment) in [
+        (&["--date", "20251106"][..], ("AMP_TOKEN", "x")),
+        (&["--date", "yesterday"], ("AMP_PROFILE", "x")),
+        (&["--date", DAY], ("AMP_REGOIN", "")),
+    ] {
+        let ran = lab.command(args).args(&["--dry-run"]).env(environment.0, environment.1).run();
+        ran.exits(0);
+        assert!(!ran.stderr.contains("warning"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_misspelt_name_stands_beside_what_is_missing_and_the_file_that_was_read_is_named() {
+    let lab = Lab::new();
+    lab.write("other.env", "AMP_APIKEY=x\n");
+    let ran = lab.bare(&["--env-file", "other.env"]).run();
+    assert_eq!(ran.code, Some(2));
+    ran.says(&["AMP_APIKEY in other.env is no setting", "set AMP_API_KEY in the environment or in other.env\n"]);
+    lab.bare(&[]).run().says(&["or in .env (there is none here or above)"]);
+}
+
+#[test]
+fn the_home_directory_is_meant_by_a_tilde_and_regions_have_any_case() {
+    let lab = Lab::new();
+    lab.command(&ALONE).env("AMP_EXTRACTED_DIR", "~/staged").args(&["--log-dir=~/l"]).run().exits(0);
+    assert_eq!(lab.names("staged").len(), 1);
+    assert_eq!(lab.names("."), ["downloaded_data", "l", "staged"]);
+    for (region, url) in [("EU", "https://analytics.eu.amplitude.com"), ("Us", "https://amplitude.com")] {
+        let run = lab.for_people(&ALONE).without("AMP_BASE_URL").args(&["--dry-run", "--force", "--region", region]);
+        let ran = run.run();
+        assert_eq!(ran.code, Some(0), "{ran:#?}");
+        assert!(ran.stdout.contains(&format!(": GET {url}/api/2/export?start=20251106T04")), "{ran:#?}");
+    }
 }

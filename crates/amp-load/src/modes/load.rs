@@ -1,5 +1,6 @@
 //! Loads the files, then puts the manifests of the days that are complete.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use amp_core::ledger::Ledger;
@@ -27,8 +28,9 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
     let root = &run.session.common.extracted_dir;
     let scan = run.scan()?;
     summary.files.found = scan.files.len();
+    summary.place = place(root);
     if scan.files.is_empty() && !may_put_manifests(run)? {
-        tracing::info!("nothing to load in {}", root.display());
+        tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }
     run.log_warnings();
@@ -43,10 +45,17 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
     let plan = run.plan(scan)?;
     let manifests = run.manifests(&staging).await?.map(Arc::new);
     if summary.files.found == 0 && !is_any_pending(manifests.as_ref()).await? {
-        tracing::info!("nothing to load in {}", root.display());
+        tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }
     load_planned(run, staging, plan, manifests, summary).await
+}
+
+/// The directory in full, and whether it is there: who stands in the wrong one sees it.
+fn place(root: &Path) -> String {
+    let path = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let missing = if path.exists() { "" } else { " (no such directory)" };
+    format!("{}{missing}", path.display())
 }
 
 fn may_put_manifests(run: &Run<'_>) -> Result<bool, RunError> {

@@ -21,10 +21,23 @@ const CANNED_ACLS: [&str; 7] = [
     "bucket-owner-full-control",
 ];
 
+/// The storage classes that S3 has.
+pub(crate) const STORAGE_CLASSES: [&str; 9] = [
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+    "EXPRESS_ONEZONE",
+];
+
 /// What `args`, the environment and `.env` say of it; what is wrong is noted in `resolver`.
 pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
     ObjectOptions {
-        class: args.storage_class.clone().filter(|class| !class.is_empty()),
+        class: resolve_class(args, resolver),
         encryption: resolve_encryption(args, resolver),
         tags: resolver.optional(&TAGS, args.tags.as_deref(), Tags::parse),
         acl: resolver.optional(&ACL, args.acl.as_deref(), |text| match text {
@@ -32,6 +45,15 @@ pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
             _ => Err(format!("`{text}` is no canned ACL of objects; there are {}", CANNED_ACLS.join(", "))),
         }),
     }
+}
+
+/// Other servers have classes of their own, so another one is only doubtful.
+fn resolve_class(args: &Args, resolver: &mut Resolver) -> Option<String> {
+    let class = resolver.text(&flag("--storage-class"), args.storage_class.as_deref())?;
+    if !STORAGE_CLASSES.contains(&class.as_str()) {
+        resolver.warn(format!("--storage-class: Amazon's S3 has no `{class}`; it has {}", STORAGE_CLASSES.join(", ")));
+    }
+    Some(class)
 }
 
 fn resolve_encryption(args: &Args, resolver: &mut Resolver) -> Option<Encryption> {

@@ -46,3 +46,44 @@ fn names_with_a_line_end_or_a_blank_are_refused_before_the_sdk_sees_them() {
     assert!(ended.error(0).contains("AWS_SESSION_TOKEN in ") && ended.error(0).contains(".env"), "{ended:?}");
     assert!(lab.server.requests().is_empty());
 }
+
+#[test]
+fn names_that_no_bucket_can_have_are_refused_before_anything_is_asked() {
+    let lab = Lab::staged();
+    let amazon = [("AWS_ENDPOINT_URL_S3", "https://s3.eu-west-1.amazonaws.com")];
+    for (name, says) in [
+        ("arn:aws:s3:::amplitude-lake", "is no ARN of an access point"),
+        ("Upper-Case", "only lower-case letters"),
+        ("ab", "3 to 63 characters"),
+        ("lake-", "begins and ends with a letter or digit"),
+        ("la..ke", "no two dots together"),
+        ("10.0.0.1", "no IP address"),
+        ("lake/raw", "--prefix"),
+    ] {
+        let ended = with(&lab, &amazon, &["--bucket", name]);
+        assert_eq!(ended.code, Some(2), "{name} {ended:?}");
+        assert!(ended.error(0).starts_with("--bucket: ") && ended.error(0).contains(says), "{ended:?}");
+    }
+    let point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/lake";
+    assert_eq!(with(&lab, &amazon, &["--bucket", point, "--dry-run"]).code, Some(0));
+    let elsewhere = with(&lab, &[], &["--bucket", point]);
+    assert!(elsewhere.code == Some(2) && elsewhere.error(0).contains("only Amazon's S3 has"), "{elsewhere:?}");
+    assert_eq!(with(&lab, &[], &["--bucket", "Upper_Case", "--dry-run"]).code, Some(0), "other servers have them");
+    assert!(lab.server.requests().is_empty());
+}
+
+#[test]
+fn what_is_likely_to_be_a_mistake_is_warned_about() {
+    let lab = Lab::staged();
+    for (args, says) in [
+        (&["--prefix", "/raw/"][..], "keys will begin with /"),
+        (&["--prefix", "s3://lake/raw/"], "keys will begin with `s3://`"),
+        (&["--key-template", "/{file}"], "keys will begin with /"),
+        (&["--storage-class", "GLACIERR"], "--storage-class: Amazon's S3 has no `GLACIERR`"),
+    ] {
+        let ended = with(&lab, &[], &[args, &["--dry-run"]].concat());
+        assert!(ended.code == Some(0) && ended.stderr.contains(says), "{says}: {ended:?}");
+    }
+    let ended = with(&lab, &[("AMP_CONCURENCY", "2")], &["--dry-run"]);
+    assert!(ended.stderr.contains("did you mean AMP_CONCURRENCY?"), "{ended:?}");
+}

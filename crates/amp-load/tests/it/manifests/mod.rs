@@ -202,7 +202,11 @@ fn a_day_without_data_gets_one_although_there_is_nothing_to_load() {
     let mut command = lab.bare(&ON);
     command.envs(lab.server.env(BUCKET));
     let ended = end(command);
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "nothing to load, 1 manifest put\n"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), format!("nothing to load in {}, 1 manifest put\n", lab.extracted().display()).as_str()),
+        "{ended:?}"
+    );
     let said = lab.manifest().unwrap();
     assert_eq!((&said["totals"]["hours_without_data"], &said["totals"]["files"]), (&24.into(), &0.into()));
     let ended = lab.run(&ON);

@@ -1,0 +1,56 @@
+//! What may be a bucket's name.
+
+use amp_cli::settings::parse_plain;
+use url::Url;
+
+/// Reads a bucket's name or an access point's ARN. `endpoint`: the one that was named, if it was.
+///
+/// The rules are Amazon's ("Bucket naming rules" in the S3 user guide); on another endpoint only what cannot stand in a URL is refused.
+///
+/// # Errors
+/// A message for what cannot be the name of a bucket.
+pub(super) fn parse(text: &str, endpoint: Option<&Url>) -> Result<String, String> {
+    let elsewhere = endpoint.is_some_and(|url| !url.host_str().unwrap_or_default().contains(".amazonaws.com"));
+    if text.starts_with("arn:") {
+        return parse_arn(text, elsewhere);
+    }
+    let name = parse_plain(text)?;
+    if name.contains(['/', ':']) {
+        return Err(format!("`{name}` is no bucket name; write the bare name, and --prefix for a folder in it"));
+    }
+    let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_taken_elsewhere = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let flaw = if elsewhere {
+        (!name.chars().all(is_taken_elsewhere))
+            .then_some("it has other characters than letters, digits, dots, dashes and underscores")
+    } else if !(3..=63).contains(&name.len()) {
+        Some("it has 3 to 63 characters")
+    } else if !name.chars().all(|c| is_alphanumeric(c) || ".-".contains(c)) {
+        Some("it has only lower-case letters, digits, dots and dashes")
+    } else if !name.starts_with(is_alphanumeric) || !name.ends_with(is_alphanumeric) || name.contains("..") {
+        Some("it begins and ends with a letter or digit, and has no two dots together")
+    } else if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        Some("it is no IP address")
+    } else {
+        None
+    };
+    match flaw {
+        Some(flaw) => Err(format!("`{name}` cannot be the name of a bucket: {flaw}")),
+        None => Ok(name),
+    }
+}
+
+/// Reads `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`, of Outposts too.
+fn parse_arn(text: &str, elsewhere: bool) -> Result<String, String> {
+    let fields: Vec<_> = text.splitn(6, ':').collect();
+    let is_access_point = match fields.as_slice() {
+        ["arn", _, "s3", .., resource] => resource.starts_with("accesspoint"),
+        ["arn", _, "s3-outposts", .., resource] => resource.contains("accesspoint"),
+        _ => false,
+    };
+    match parse_plain(text)? {
+        _ if elsewhere => Err(format!("`{text}` is an ARN, which only Amazon's S3 has; write the bucket's bare name")),
+        arn if is_access_point => Ok(arn),
+        _ => Err(format!("`{text}` is no ARN of an access point; write the bucket's bare name: what follows `:::`")),
+    }
+}
