@@ -40,13 +40,25 @@ impl Planner<'_> {
         already: &HashSet<Hour>,
     ) -> Result<(Plan, DoneDays), DiskError> {
         let owner = (!self.settings.lacks_key).then(|| owners.owner_of(&self.settings.source()));
-        let mut done = DoneDays::read(self.staging, owner.clone())?;
-        let mut reader = HourStatusReader::new(self.staging, self.ledger, owners, owner);
+        self.plan_by(&mut HourStatusReader::new(self.staging, self.ledger, owners, owner), window, already)
+    }
+
+    /// The same by what `reader` has read and reads.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read. Damaged lines are no error.
+    pub fn plan_by(
+        &self,
+        reader: &mut HourStatusReader<'_>,
+        window: HourWindow,
+        already: &HashSet<Hour>,
+    ) -> Result<(Plan, DoneDays), DiskError> {
+        let mut done = DoneDays::read(self.staging, reader.owner().cloned())?;
         let owed = match self.settings.daily || self.settings.status {
-            true => Owed::find(self.settings, self.started, &mut reader, &mut done)?,
+            true => Owed::find(self.settings, self.started, reader, &mut done)?,
             false => Owed::default(),
         };
-        Ok((Plan::make(window, &owed, self.settings, already, &mut reader)?, done))
+        Ok((Plan::make(window, &owed, self.settings, already, reader)?, done))
     }
 }
 

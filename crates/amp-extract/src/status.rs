@@ -131,13 +131,6 @@ impl Status {
         let source = (!settings.lacks_key).then(|| settings.source());
         let Known { owners, .. } = Known::read(&ledger, settings, session.started)?;
         let owner = source.as_ref().map(|source| owners.owner_of(source));
-        // As if it began now.
-        let planned = WindowSpec::Yesterday.resolve(session.started, settings.shard);
-        let planner = Planner { settings, started: session.started, staging: &staging, ledger: &ledger };
-        let plan = match planned.ok().and_then(|planned| planned.window) {
-            Some(yesterday) => Some(planner.plan(yesterday, &owners, &HashSet::new())?.0),
-            None => None,
-        };
         let first_owed = first_owed(&owners, owner.as_ref(), settings, session.started);
         let first_known = ledger.days()?.first().copied().map_or(first_owed, |day| day.min(first_owed));
         let window = window.map(|window| match settings.daily {
@@ -163,7 +156,11 @@ impl Status {
         for day in window.into_iter().flat_map(HourWindow::days) {
             status.look(day, session.started, &mut reader)?;
         }
-        if let Some(plan) = plan {
+        // As if it began now.
+        let planned = WindowSpec::Yesterday.resolve(session.started, settings.shard);
+        if let Some(yesterday) = planned.ok().and_then(|planned| planned.window) {
+            let planner = Planner { settings, started: session.started, staging: &staging, ledger: &ledger };
+            let (plan, _) = planner.plan_by(&mut reader, yesterday, &HashSet::new())?;
             status.next.requests = plan.requests;
             status.owed_older = plan.older;
         }

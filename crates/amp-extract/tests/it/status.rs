@@ -211,8 +211,9 @@ fn a_damaged_line_is_told_with_its_file_and_number_and_the_rest_is_shown() {
     let ran = status(&lab, &["--date", DAY]);
     let document = ran.exits(0);
     ran.says(&["warning: ", path, "line 1"]);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:#?}");
     assert_eq!((total(&document, "staged"), &document["damaged_lines"]), (24, &1.into()));
-    let ran = lab.for_people(&["--status", "--date", DAY, "-q"]).run();
+    let ran = lab.for_people(&["--status", "--date", DAY, "-qq"]).run();
     assert!(ran.stdout.contains("Damaged lines") && ran.stderr.is_empty(), "{ran:#?}");
     // So is one that can be read and makes no sense: no request is for more than a day.
     lab.write(path, text.replacen("\"end\":\"2025-11-06", "\"end\":\"2025-11-07", 1));
