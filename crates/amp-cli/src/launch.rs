@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use indicatif::MultiProgress;
 
-use crate::args::{Common, CommonArgs, METRICS_FILE};
+use crate::args::{Common, CommonArgs, METRICS_FILE, OutputFormat};
 use crate::document::{Document, print, write_metrics};
 use crate::outcome::Exit;
 use crate::program::Program;
@@ -115,7 +115,9 @@ where
     screen.end();
 
     let mut code = document.exit().code(interrupted);
-    if let Err(error) = print(&document, common_args.output) {
+    let is_silent = common_args.quiet > 0 && common_args.output == OutputFormat::Text && !start.only_looks();
+    let printed = if is_silent { Ok(()) } else { print(&document, common_args.output) };
+    if let Err(error) = printed {
         tracing::error!("cannot write the result to stdout: {error}");
         code = code.max(Exit::Incomplete.code(interrupted));
     }

@@ -1,6 +1,7 @@
 //! The front that both programs share: from the command line to the exit code, with everything between that is not their own job.
 
 mod args;
+mod choices;
 mod document;
 mod human;
 mod launch;
@@ -19,6 +20,7 @@ mod stop;
 mod tls;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
+pub use choices::Choices;
 pub use document::Document;
 pub use human::human_bytes;
 pub use launch::{Resolved, launch};

@@ -40,8 +40,12 @@ impl Start {
             _ => self.program.name.replace('-', "_"),
         };
         let Self { program: Program { version, .. }, started, clock, .. } = *self;
-        let looks = self.program.looks.iter().any(|flag| self.has(flag));
-        given.filter(|_| !looks).map(|given| Report { job, version, started, clock, given })
+        given.filter(|_| !self.only_looks()).map(|given| Report { job, version, started, clock, given })
+    }
+
+    /// Whether the run changes nothing, and what it shows is all that it is for.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.program.looks.iter().any(|flag| self.has(flag))
     }
 
     /// Ends a run that cannot begin, for these reasons.

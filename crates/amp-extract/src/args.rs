@@ -2,7 +2,7 @@
 
 #![allow(rustdoc::bare_urls, reason = "doc comments here are help texts")]
 
-use amp_cli::{CommonArgs, EXIT_CODES, MORE_HELP};
+use amp_cli::{Choices, CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
 
 const EXAMPLES: &str = "\
@@ -63,7 +63,7 @@ pub struct Args {
     pub fail: bool,
 
     /// Data residency [env: AMP_REGION] [default: eu]
-    #[arg(long, value_name = "REGION", help_heading = "Network")]
+    #[arg(long, value_name = "REGION", value_parser = Choices(&["eu", "us"]), help_heading = "Network")]
     pub region: Option<String>,
     /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
     #[arg(long, value_name = "URL", help_heading = "Network", hide_short_help = true)]
@@ -83,7 +83,7 @@ pub struct Args {
     pub keep_archives: bool,
 
     /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
-    #[arg(long, value_name = "FORMAT", help_heading = "Unpacking")]
+    #[arg(long, value_name = "FORMAT", value_parser = Choices(&["json", "json.gz"]), help_heading = "Unpacking")]
     pub format: Option<String>,
     /// Entries unpacked at the same time [env: AMP_THREADS] [default: one more than the cores, at most 9]
     #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]

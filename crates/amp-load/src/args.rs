@@ -1,7 +1,9 @@
 //! The command line as typed.
 
-use amp_cli::{CommonArgs, EXIT_CODES, MORE_HELP};
+use amp_cli::{Choices, CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
+
+use crate::settings::{CANNED_ACLS, STORAGE_CLASSES};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "URL", help_heading = "Bucket")]
     pub endpoint_url: Option<String>,
     /// Bucket's name in the path or before the host: auto, path or virtual [env: AMP_ADDRESSING] [default: auto]
-    #[arg(long, value_name = "HOW", help_heading = "Bucket", hide_short_help = true)]
+    #[arg(long, value_name = "HOW", value_parser = Choices(&["auto", "path", "virtual"]), help_heading = "Bucket", hide_short_help = true)]
     pub addressing: Option<String>,
     /// Account that must own the bucket, 12 digits; every call says so [env: AMP_EXPECTED_BUCKET_OWNER]
     #[arg(long, value_name = "ID", help_heading = "Bucket", hide_short_help = true)]
@@ -49,23 +51,23 @@ pub struct Args {
     #[arg(long, value_name = "P", help_heading = "Keys")]
     pub manifest_prefix: Option<String>,
     /// When the key exists: overwrite, skip (if size and checksum are the same) or fail [default: overwrite]
-    #[arg(long, value_name = "WHAT", help_heading = "Keys")]
+    #[arg(long, value_name = "WHAT", value_parser = Choices(&["overwrite", "skip", "fail"]), help_heading = "Keys")]
     pub if_exists: Option<String>,
 
     /// Files and parts uploaded at the same time [env: AMP_CONCURRENCY] [default: 16]
     #[arg(long, value_name = "N", help_heading = "Uploads", hide_short_help = true)]
     pub concurrency: Option<String>,
     /// Checksum sent and compared: crc64nvme, crc32c or sha256 [default: crc64nvme]
-    #[arg(long, value_name = "NAME", help_heading = "Uploads", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = Choices(&["crc64nvme", "crc32c", "sha256"]), help_heading = "Uploads", hide_short_help = true)]
     pub checksum: Option<String>,
     /// Files above this size go in parts [default: 64MiB]
     #[arg(long, value_name = "BYTES", help_heading = "Uploads", hide_short_help = true)]
     pub multipart_threshold: Option<String>,
     /// Storage class of the objects, such as STANDARD_IA
-    #[arg(long, value_name = "CLASS", help_heading = "Uploads", hide_short_help = true)]
+    #[arg(long, value_name = "CLASS", value_parser = Choices(&STORAGE_CLASSES), help_heading = "Uploads", hide_short_help = true)]
     pub storage_class: Option<String>,
     /// Server-side encryption: AES256 or aws:kms
-    #[arg(long, value_name = "SSE", help_heading = "Uploads", hide_short_help = true)]
+    #[arg(long, value_name = "SSE", value_parser = Choices(&["AES256", "aws:kms"]), help_heading = "Uploads", hide_short_help = true)]
     pub sse: Option<String>,
     /// KMS key for --sse aws:kms
     #[arg(long, value_name = "KEY", help_heading = "Uploads", hide_short_help = true)]
@@ -74,7 +76,7 @@ pub struct Args {
     #[arg(long, value_name = "TAGS", help_heading = "Uploads", hide_short_help = true)]
     pub tags: Option<String>,
     /// Canned ACL of the objects, such as bucket-owner-full-control [env: AMP_ACL]
-    #[arg(long, value_name = "NAME", help_heading = "Uploads", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = Choices(&CANNED_ACLS), help_heading = "Uploads", hide_short_help = true)]
     pub acl: Option<String>,
     /// Keep files that S3 confirmed
     #[arg(long, help_heading = "Uploads")]

@@ -10,6 +10,7 @@ use amp_cli::settings::{
 use amp_core::receipt::Algorithm;
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::object_options::{CANNED_ACLS, STORAGE_CLASSES};
 use crate::args::Args;
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;

@@ -291,3 +291,40 @@ fn the_home_directory_is_meant_by_a_tilde_and_regions_have_any_case() {
         assert!(ran.stdout.contains(&format!(": GET {url}/api/2/export?start=20251106T04")), "{ran:#?}");
     }
 }
+
+#[test]
+fn quiet_prints_nothing_on_success_and_json_all_the_same() {
+    let lab = Lab::new();
+    for flag in ["-q", "-qq"] {
+        let ran = lab.for_people(&ALONE).args(&["--force", flag]).run();
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));
+        lab.command(&ALONE).args(&["--force", flag]).run().exits(0);
+    }
+    let ran = lab.for_people(&ALONE).args(&["-q", "--dry-run"]).run();
+    assert!(ran.stdout.contains("dry run"), "{ran:#?}");
+}
+
+#[test]
+fn the_log_begins_with_the_settings_and_where_each_came_from() {
+    let lab = Lab::new();
+    lab.write(".env", "AMP_REGION=eu\n");
+    let ran = lab.command(&ALONE).args(&["-v", "--read-timeout", "9s"]).run();
+    ran.exits(0);
+    let (_, log) = lab.logs().pop().unwrap();
+    for text in [&ran.stderr, &log] {
+        let first: Vec<_> = text.lines().take(2).collect();
+        let first = first.join("\n");
+        for word in [
+            ", process ",
+            "settings of ",
+            "AMP_API_KEY=set (AMP_API_KEY)",
+            "region=eu (AMP_REGION in ",
+            "read-timeout=9s (--read-timeout)",
+            "extracted-dir=extracted_data (default)",
+            "base-url=http://",
+        ] {
+            assert!(first.contains(word), "{word}: {first}");
+        }
+        assert!(!first.contains(lab.server.secret_key()), "{first}");
+    }
+}

@@ -11,7 +11,7 @@ const TAGS: Setting = Setting { flag: Some("--tags"), env: &["AMP_TAGS"], what: 
 const ACL: Setting = Setting { flag: Some("--acl"), env: &["AMP_ACL"], what: "the ACL of objects" };
 
 /// The canned ACLs that S3 has for objects.
-const CANNED_ACLS: [&str; 7] = [
+pub(crate) const CANNED_ACLS: [&str; 7] = [
     "private",
     "public-read",
     "public-read-write",

@@ -73,6 +73,17 @@ fn names_that_no_bucket_can_have_are_refused_before_anything_is_asked() {
 }
 
 #[test]
+fn values_stand_in_help_and_in_completions() {
+    let lab = Lab::new();
+    for args in [&["--help"][..], &["--completions", "bash"], &["--completions", "zsh"], &["--completions", "fish"]] {
+        let said = end(lab.bare(args)).stdout;
+        for value in ["virtual", "overwrite", "crc64nvme", "aws:kms", "GLACIER_IR", "bucket-owner-read"] {
+            assert!(said.replace('\\', "").contains(value), "{args:?}: {value}");
+        }
+    }
+}
+
+#[test]
 fn what_is_likely_to_be_a_mistake_is_warned_about() {
     let lab = Lab::staged();
     for (args, says) in [
