@@ -198,7 +198,12 @@ fn before(exchange: &mut Exchange<'_>, call: &Call) -> Option<After> {
 
 fn perform(state: &State, exchange: &mut Exchange<'_>, call: &Call) -> Result<Reply, Failure> {
     match try_perform(state, exchange, call) {
-        Err(Failure::Refused(error)) => Ok(Reply::error(&error)),
+        Err(Failure::Refused(mut error)) => {
+            if state.quirks.invalid_digest && error.code == "BadDigest" {
+                "InvalidDigest".clone_into(&mut error.code);
+            }
+            Ok(Reply::error(&error))
+        }
         other => other,
     }
 }

@@ -25,6 +25,8 @@ pub struct Quirks {
     pub echo_checksums: bool,
     /// HeadObject and GetObject return the checksum as it was sent, unchecked; PutObject and UploadPart have none.
     pub keep_unchecked: bool,
+    /// A digest that does not match is `InvalidDigest` instead of `BadDigest`.
+    pub invalid_digest: bool,
     /// `Content-MD5` is not checked.
     pub ignore_content_md5: bool,
     /// ETags that are visibly no MD5.
@@ -55,10 +57,11 @@ pub struct Quirks {
 
 type Switch = fn(&mut Quirks) -> &mut bool;
 
-const SWITCHES: [(&str, Switch); 15] = [
+const SWITCHES: [(&str, Switch); 16] = [
     ("ignore-checksums", |q| &mut q.ignore_checksums),
     ("echo-checksums", |q| &mut q.echo_checksums),
     ("keep-unchecked", |q| &mut q.keep_unchecked),
+    ("invalid-digest", |q| &mut q.invalid_digest),
     ("ignore-content-md5", |q| &mut q.ignore_content_md5),
     ("no-md5-etag", |q| &mut q.no_md5_etag),
     ("random-etag", |q| &mut q.random_etag),
@@ -72,6 +75,9 @@ const SWITCHES: [(&str, Switch); 15] = [
     ("head-object-denied", |q| &mut q.head_object_denied),
     ("list-denied", |q| &mut q.list_denied),
 ];
+
+/// Garage 2.5.
+const GARAGE: &[&str] = &["invalid-digest", "ignore-sse", "ignore-storage-class", "ignore-tags"];
 
 /// Ceph RGW 16: the ETags alone tell what it holds.
 const RGW: &[&str] = &["ignore-checksums"];
@@ -91,7 +97,7 @@ impl Quirks {
             Some((_, field)) => *field(self) = true,
             None => {
                 let names: Vec<&str> = SWITCHES.into_iter().map(|(name, _)| name).collect();
-                let expected = format!("{}, throttle-above=N, rgw, rclone", names.join(", "));
+                let expected = format!("{}, throttle-above=N, garage, rgw, rclone", names.join(", "));
                 return Err(script::unknown("quirk", name, &expected));
             }
         }
@@ -106,6 +112,7 @@ impl FromStr for Quirks {
         let mut quirks = Self::default();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match (word, word.split_once('=')) {
+                ("garage", _) => GARAGE.iter().try_for_each(|name| quirks.set(name))?,
                 ("rgw", _) => RGW.iter().try_for_each(|name| quirks.set(name))?,
                 ("rclone", _) => RCLONE.iter().try_for_each(|name| quirks.set(name))?,
                 (_, Some(("throttle-above", most))) => quirks.throttle_above = Some(script::number(most)?),

@@ -8,7 +8,7 @@ use amp_sandbox::proxy::Proxy;
 use amp_sandbox::s3::{S3Config, S3Server};
 
 use crate::s3_multipart::Upload;
-use crate::s3_strict::{crc64, hex_md5, refused, with_quirks};
+use crate::s3_strict::{crc64, hex_md5, md5, refused, with_quirks};
 use crate::signer::Caller;
 
 const SUM: &str = "x-amz-checksum-crc64nvme";
@@ -79,6 +79,16 @@ fn rclone_stores_what_a_client_says_of_its_body_as_if_it_were_true() {
     assert_eq!((part.status, part.header("content-range"), part.text().as_str()), (200, Some("bytes 1-2/4"), "od"));
     let created = caller.call("POST", "/lake/big?uploads=", &[], b"").unwrap().text();
     assert!(created.contains("<InitiateMultipartUpload ") && created.contains("<UploadId>"), "{created}");
+}
+
+#[test]
+fn garage_calls_a_wrong_digest_invalid() {
+    let s3 = with_quirks("garage");
+    let put = |headers: &[(&str, &str)]| Caller::of(&s3).call("PUT", "/lake/k", headers, b"body").unwrap();
+    refused(&put(&[(SUM, &crc64(b"other"))]), 400, "InvalidDigest");
+    refused(&put(&[("content-md5", &md5(b"other"))]), 400, "InvalidDigest");
+    assert!(s3.objects("lake").is_empty());
+    assert_eq!(put(&[(SUM, &crc64(b"body"))]).status, 200);
 }
 
 #[test]
