@@ -45,7 +45,7 @@ const HOLD_LIMIT: Duration = Duration::from_secs(30);
 const HOLD_PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits for the lock at `path` and holds it while the returned file lives; for short steps only. Gives up after [`HOLD_LIMIT`], and at once
-/// when `cancelled` is set: the kernel's own wait could not be ended.
+/// when `cancelled` is set (then as [`io::ErrorKind::Interrupted`]): the kernel's own wait could not be ended.
 pub(crate) fn hold(path: &Path, cancelled: &AtomicBool) -> io::Result<File> {
     let file = open(path)?;
     let began = Instant::now();
@@ -55,7 +55,7 @@ pub(crate) fn hold(path: &Path, cancelled: &AtomicBool) -> io::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if cancelled.load(Ordering::Relaxed) => {
                 return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
+                    io::ErrorKind::Interrupted,
                     "another process holds it, and this run is stopping",
                 ));
             }
@@ -98,7 +98,7 @@ mod tests {
         thread::scope(|scope| {
             let waiting = scope.spawn(|| hold(&path, &running));
             running.store(true, Ordering::Relaxed);
-            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
         });
         drop(held);
         hold(&path, &running).unwrap();

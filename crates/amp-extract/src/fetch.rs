@@ -1,6 +1,6 @@
 //! From a window to its archive, whole and checked, or to Amplitude's word that there is none.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -104,9 +104,14 @@ impl FetchError {
     pub(crate) fn of_archive(window: HourWindow, error: ArchiveError) -> Self {
         match error {
             ArchiveError::Cancelled => Self::Stopped,
-            ArchiveError::Disk(error) => Self::Disk(window, error),
+            ArchiveError::Disk(error) => Self::of_disk(window, error),
             error => Self::Archive(window, error),
         }
+    }
+
+    /// What the disk did not do for `window`; a wait for the other program that a signal ended is a stop.
+    pub(crate) fn of_disk(window: HourWindow, error: DiskError) -> Self {
+        if error.source.kind() == ErrorKind::Interrupted { Self::Stopped } else { Self::Disk(window, error) }
     }
 
     /// Whether the archive is not to blame, so that it may go without another download.

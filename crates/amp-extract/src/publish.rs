@@ -42,7 +42,7 @@ impl Publisher<'_> {
         let (progress, is_disks_limit) = (Arc::clone(&self.session.progress), max_unpacked.is_none());
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpack = || -> Result<_, FetchError> {
-                let of_disk = |error| FetchError::Disk(window, error);
+                let of_disk = |error| FetchError::of_disk(window, error);
                 let formats = formats(window, format, &ledger).map_err(of_disk)?;
                 let room = || -> Result<u64, FetchError> {
                     let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
@@ -105,7 +105,7 @@ fn stage_files(
     }
     let files: Vec<FileRecord> = unpacked.files.iter().map(|file| file.record().clone()).collect();
     check_hours(window, &files)?;
-    let of_disk = |error| FetchError::Disk(window, error);
+    let of_disk = |error| FetchError::of_disk(window, error);
     check_undated_names(window, &files, ledger)?;
     for file in &files {
         tracing::info!(
@@ -140,7 +140,7 @@ fn check_undated_names(window: HourWindow, files: &[FileRecord], ledger: &Source
     if undated.is_empty() {
         return Ok(());
     }
-    let of_disk = |error| FetchError::Disk(window, error);
+    let of_disk = |error| FetchError::of_disk(window, error);
     let (known, day) = (ledger.undated().map_err(of_disk)?, ledger.index(window.start().date()).map_err(of_disk)?);
     let owner = ledger.owner();
     for file in undated {
@@ -176,7 +176,7 @@ fn note_fetched(
     has_skipped: bool,
     ledger: &SourceLedger,
 ) -> Result<StagedWindow, FetchError> {
-    let of_disk = |error| FetchError::Disk(window, error);
+    let of_disk = |error| FetchError::of_disk(window, error);
     ledger.note_project(&files).map_err(of_disk)?;
     let staged = came_of(window, requested_at, files, has_skipped);
     ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)?;

@@ -91,10 +91,6 @@ impl Running {
         self.0.stderr()
     }
 
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.0.is_over().unwrap()
-    }
-
     pub(crate) fn wait(self) -> Ran {
         let ended = self.0.wait().unwrap();
         assert!(!ended.hung, "it hangs: {ended:#?}");
