@@ -44,15 +44,11 @@ enum Format {
     JsonGz,
 }
 
-/// The certificate that both programs are to trust.
-const AUTHORITY: &str = "authority.pem";
-
-/// Runs a program as a user would who has nothing but the `.env` and the certificate in the folder. Returns its seconds, or what it
+/// Runs a program as a user would who has nothing but the `.env` in the folder. Returns its seconds, or what it
 /// came to.
 fn run_program(programs: &Programs, folder: &Path, program: &str, args: &[&str]) -> io::Result<Result<f64, String>> {
     say(&format!("\n$ {}", [&[program], args].concat().join(" ")));
     let mut command = programs.command(&[], program, folder);
-    command.env("SSL_CERT_FILE", folder.join(AUTHORITY));
     let start = Instant::now();
     let status = command.args(args).status().map_err(context(format!("{program} can't be run")))?;
     let seconds = start.elapsed().as_secs_f64();
@@ -71,7 +67,8 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
 
     let dataset = args.data.dataset().only(window);
     let authority = Authority::new()?;
-    authority.write_pem(&folder.join(AUTHORITY))?;
+    let trusted = folder.join("authority.pem");
+    authority.write_pem(&trusted)?;
     let tls = Some(authority.serve(&TlsOptions::default())?);
     let config =
         ExportConfig { bandwidth: args.data.bandwidth, tls: tls.clone(), ..ExportConfig::new(dataset.clone()) };
@@ -82,7 +79,8 @@ pub(crate) fn run(args: &DemoArgs) -> io::Result<bool> {
     say(&format!("Generating {} events of {date} …", dataset.events_in(window)));
     export.prepare(window)?;
     let expected = dataset.expected_files(window);
-    fs::write(folder.join(".env"), dotenv(&export, &s3, BUCKET))?;
+    let settings = dotenv(&export, &s3, BUCKET) + &format!("SSL_CERT_FILE={}\n", trusted.display());
+    fs::write(folder.join(".env"), settings)?;
     say(&format!(
         "Export API  {}\nS3          {}\nfolder      {}",
         export.base_url(),

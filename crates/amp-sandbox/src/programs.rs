@@ -88,5 +88,5 @@ pub fn dotenv(export: &ExportServer, s3: &S3Server, bucket: &str) -> String {
 
 fn is_foreign(name: &OsString) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
-    name.starts_with("AWS_") || name.starts_with("AMP_") || name.ends_with("_PROXY")
+    ["AWS_", "AMP_", "SSL_CERT_"].iter().any(|start| name.starts_with(start)) || name.ends_with("_PROXY")
 }
