@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::Digest;
+use crate::checksum::{Crc64, Digest};
 
 /// A checksum algorithm of S3 that can cover an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,8 @@ pub struct Expected {
     pub digest: Digest,
     /// The checksum that was sent with the object.
     pub checksum: Checksum,
-    /// The ETag that a server without checksums would give the object: the MD5 in hexadecimal, quotes removed. Computed only when needed.
+    /// The ETag that a server without checksums would give the object, quotes removed: the MD5 in hexadecimal, or the MD5 of the parts' MD5s
+    /// and `-N`. Computed only when needed.
     pub etag: Option<String>,
 }
 
@@ -57,17 +58,23 @@ pub struct Stored {
     pub checksum: Option<String>,
     /// Its ETag, quotes removed.
     pub etag: Option<String>,
+    /// Its version, in a bucket that keeps versions.
+    pub version_id: Option<String>,
+    /// Size and CRC64NVME of its bytes, read back.
+    pub read_back: Option<Digest>,
 }
 
 /// By what an upload was confirmed, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// The checksum the server stored.
     Checksum,
-    /// An ETag that is the MD5 of the bytes.
+    /// An ETag that is the MD5 of the bytes, or of the parts' MD5s.
     Etag,
-    /// The size alone.
+    /// The object's bytes, read back.
+    ReadBack,
+    /// The size alone: only in old records, for it proves nothing.
     Size,
 }
 
@@ -100,8 +107,16 @@ pub enum Mismatch {
         /// Ours.
         expected: u64,
     },
+    /// The bytes that were read back differ.
+    #[error("the object read back has CRC64NVME {stored}, the file has {expected}")]
+    ReadBack {
+        /// That of the object.
+        stored: Crc64,
+        /// Ours.
+        expected: Crc64,
+    },
     /// The server said nothing that could be compared.
-    #[error("the server tells neither checksum nor size of what it stored")]
+    #[error("the server tells neither checksum nor MD5 of what it stored")]
     Nothing,
 }
 
@@ -111,22 +126,33 @@ pub struct Receipt {
     digest: Digest,
     checksum: Checksum,
     proof: Proof,
+    etag: Option<String>,
+    version_id: Option<String>,
 }
 
 impl Receipt {
     /// Compares all that the server said with what the object must be.
     ///
-    /// Whatever both sides know must agree; the strongest agreement is the proof.
+    /// Whatever both sides know must agree; the strongest agreement is the proof. Equal size is none.
     ///
     /// # Errors
-    /// The first [`Mismatch`], or [`Mismatch::Nothing`] when nothing can be compared.
+    /// The first [`Mismatch`], or [`Mismatch::Nothing`] when only the size, or nothing, can be compared.
     pub fn compare(expected: &Expected, stored: &Stored) -> Result<Self, Mismatch> {
         let mut proof = None;
-        if let Some(bytes) = stored.bytes {
-            if bytes != expected.digest.bytes {
-                return Err(Mismatch::Size { stored: bytes, expected: expected.digest.bytes });
+        if let Some(bytes) = stored.bytes
+            && bytes != expected.digest.bytes
+        {
+            return Err(Mismatch::Size { stored: bytes, expected: expected.digest.bytes });
+        }
+        if let Some(read) = stored.read_back {
+            let Digest { bytes, crc64nvme } = expected.digest;
+            if read.bytes != bytes {
+                return Err(Mismatch::Size { stored: read.bytes, expected: bytes });
             }
-            proof = Some(Proof::Size);
+            if read.crc64nvme != crc64nvme {
+                return Err(Mismatch::ReadBack { stored: read.crc64nvme, expected: crc64nvme });
+            }
+            proof = Some(Proof::ReadBack);
         }
         if let (Some(stored), Some(expected)) = (&stored.etag, &expected.etag) {
             if !stored.eq_ignore_ascii_case(expected) {
@@ -146,7 +172,8 @@ impl Receipt {
             proof = Some(Proof::Checksum);
         }
         let proof = proof.ok_or(Mismatch::Nothing)?;
-        Ok(Self { digest: expected.digest, checksum: expected.checksum.clone(), proof })
+        let (etag, version_id) = (stored.etag.clone(), stored.version_id.clone());
+        Ok(Self { digest: expected.digest, checksum: expected.checksum.clone(), proof, etag, version_id })
     }
 
     /// Size and CRC64NVME of the bytes that S3 holds.
@@ -163,6 +190,16 @@ impl Receipt {
     pub fn proof(&self) -> Proof {
         self.proof
     }
+
+    /// The object's ETag as the server told it, quotes removed.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    /// The object's version, in a bucket that keeps versions.
+    pub fn version_id(&self) -> Option<&str> {
+        self.version_id.as_deref()
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +215,7 @@ mod tests {
     }
 
     fn stored(bytes: Option<u64>, checksum: Option<&str>, etag: Option<&str>) -> Stored {
-        Stored { bytes, checksum: checksum.map(str::to_owned), etag: etag.map(str::to_owned) }
+        Stored { bytes, checksum: checksum.map(str::to_owned), etag: etag.map(str::to_owned), ..Stored::default() }
     }
 
     #[test]
@@ -186,7 +223,10 @@ mod tests {
         let proof = |etag, stored: Stored| Receipt::compare(&expected(etag), &stored).map(|receipt| receipt.proof());
         assert_eq!(proof(None, stored(None, Some("rosUhgp5mIg="), Some("x"))), Ok(Proof::Checksum));
         assert_eq!(proof(Some("AB"), stored(Some(9), None, Some("ab"))), Ok(Proof::Etag));
-        assert_eq!(proof(None, stored(Some(9), None, Some("ab"))), Ok(Proof::Size));
+        assert_eq!(proof(None, stored(Some(9), None, Some("ab"))), Err(Mismatch::Nothing));
+        let read_back = |bytes| Stored { read_back: Some(Digest { bytes, ..Digest::default() }), ..Stored::default() };
+        assert_eq!(proof(None, read_back(9)), Ok(Proof::ReadBack));
+        assert!(matches!(proof(None, read_back(8)), Err(Mismatch::Size { .. })));
         assert_eq!(proof(None, stored(None, None, Some("ab"))), Err(Mismatch::Nothing));
         assert!(matches!(proof(None, stored(Some(9), Some("other"), None)), Err(Mismatch::Checksum { .. })));
         assert!(matches!(

@@ -77,6 +77,8 @@ fn load(file: FileRecord) -> LoadRecord {
         endpoint: None,
         checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: file.digest.crc64nvme.to_string() },
         proof: Proof::Checksum,
+        etag: None,
+        version_id: None,
         in_place_of: Vec::new(),
     }
 }

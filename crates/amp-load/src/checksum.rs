@@ -106,14 +106,33 @@ pub(crate) fn combine_parts(parts: &[ContentChecksum]) -> (Digest, Checksum) {
     (digest, checksum)
 }
 
-/// The MD5 of the first `len` bytes in hexadecimal, as ETags have it.
+/// The MD5 of the first `len` bytes in hexadecimal, as the ETags of whole objects have it.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub(crate) fn md5_hex(file: &File, len: u64) -> io::Result<String> {
     let mut md5 = Md5::new();
     read_range(file, 0, len, |bytes| md5.update(bytes))?;
-    Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&md5.finalize()))
+}
+
+/// The MD5 of the MD5s of the parts, each from an offset on and of a length, and `-N`, as the ETags of objects in parts have it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn md5_of_parts(file: &File, parts: impl Iterator<Item = (u64, u64)>) -> io::Result<String> {
+    let (mut whole, mut count) = (Md5::new(), 0);
+    for (offset, length) in parts {
+        let mut part = Md5::new();
+        read_range(file, offset, length, |bytes| part.update(bytes))?;
+        whole.update(part.finalize());
+        count += 1;
+    }
+    Ok(format!("{}-{count}", hex(&whole.finalize())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_range(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {

@@ -93,6 +93,8 @@ impl Recorder {
             endpoint: self.endpoint.clone(),
             checksum: loaded.receipt.checksum().clone(),
             proof: loaded.receipt.proof(),
+            etag: loaded.receipt.etag().map(str::to_owned),
+            version_id: loaded.receipt.version_id().map(str::to_owned),
             in_place_of: loaded.in_place_of.clone(),
         }
     }
@@ -103,6 +105,7 @@ impl Recorder {
         let proof = match receipt.proof() {
             Proof::Checksum => "checksum",
             Proof::Etag => "MD5",
+            Proof::ReadBack => "reading it back",
             Proof::Size => "size",
         };
         tracing::info!("{file} {did} s3://{}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)", self.bucket);

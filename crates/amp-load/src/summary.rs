@@ -86,6 +86,8 @@ pub struct Verified {
     pub missing: Vec<String>,
     /// Keys whose objects are not what was loaded.
     pub different: Vec<String>,
+    /// Objects of the right size of which the server tells nothing else that could be compared.
+    pub not_verified: usize,
 }
 
 impl Summary {
@@ -155,12 +157,13 @@ impl Document for Summary {
         let count = |count: usize| count as f64;
         if page.job() == VERIFY_JOB {
             let none = Verified::default();
-            let Verified { checked, missing, different } = self.verified.as_ref().unwrap_or(&none);
+            let Verified { checked, missing, different, not_verified } = self.verified.as_ref().unwrap_or(&none);
             let (missing, different) = (missing.len(), different.len());
             let states = [
-                ("same", count(checked.saturating_sub(missing + different))),
+                ("same", count(checked.saturating_sub(missing + different + not_verified))),
                 ("missing", count(missing)),
                 ("different", count(different)),
+                ("not_verified", count(*not_verified)),
             ];
             page.labelled("last_run_objects", "Objects compared by the last run.", "state", &states);
         } else {
@@ -191,9 +194,15 @@ impl Document for Summary {
                 count => format!(" and {} put", counted(count)),
             };
             writeln!(out, "dry run: {} {what}{manifests}, nothing was changed", planned.len())?;
-        } else if let Some(Verified { checked, missing, different }) = &self.verified {
+        } else if let Some(Verified { checked, missing, different, not_verified }) = &self.verified {
             self.write_head(out, "amp-load --verify")?;
-            writeln!(out, "  objects    {checked} checked: {} missing, {} different", missing.len(), different.len())?;
+            let (gone, other) = (missing.len(), different.len());
+            write!(out, "  objects    {checked} checked: {gone} missing, {other} different")?;
+            writeln!(
+                out,
+                "{}",
+                if *not_verified > 0 { format!(", {not_verified} not verified") } else { String::new() }
+            )?;
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
             for (what, keys) in [("missing", missing), ("different", different)] {
                 keys.iter().try_for_each(|key| writeln!(out, "  {what:<10} s3://{bucket}/{key}"))?;

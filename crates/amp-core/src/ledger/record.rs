@@ -175,6 +175,12 @@ pub struct LoadRecord {
     pub checksum: Checksum,
     /// What the confirmation rests on.
     pub proof: Proof,
+    /// The object's ETag, quotes removed; records of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The object's version, in a bucket that keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
     /// What was unpacked under the name, where other bytes were loaded in its place because the operator accepted them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_place_of: Vec<Digest>,

@@ -189,6 +189,8 @@ fn loads_are_found_by_file_and_by_object() {
         endpoint: None,
         checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".into() },
         proof: Proof::Checksum,
+        etag: None,
+        version_id: None,
         in_place_of: vec![Digest { bytes: bytes + 100, ..Digest::default() }],
     };
     ledger.append_loads(&[load("1_2025-11-06_0#0.json", 1, 0), load("odd.json", 5, 1)]).unwrap();

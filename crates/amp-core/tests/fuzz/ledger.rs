@@ -127,6 +127,8 @@ fn load_record(script: &mut Script<'_>) -> LoadRecord {
         endpoint: (script.byte() & 1 == 0).then(|| "https://minio.example".to_owned()),
         checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".to_owned() },
         proof: Proof::Checksum,
+        etag: None,
+        version_id: None,
         in_place_of: (0..script.byte() % 3).map(|_| digest(script)).collect(),
     }
 }

@@ -23,6 +23,8 @@ impl Lab {
             endpoint: None,
             checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: file.digest.crc64nvme.to_string() },
             proof: Proof::Checksum,
+            etag: None,
+            version_id: None,
             in_place_of: vec![],
         };
         ledger.append_loads(&[record]).unwrap();

@@ -116,6 +116,8 @@ impl Manifests {
             endpoint: self.to.endpoint.clone(),
             checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: digest.crc64nvme.to_string() },
             proof: Proof::Checksum,
+            etag: None,
+            version_id: None,
             in_place_of: Vec::new(),
         }
     }

@@ -83,7 +83,13 @@ impl Manifests {
             }
         };
         let load = self.load_of(&planned.file, &planned.key, digest);
-        let load = LoadRecord { checksum: receipt.checksum().clone(), proof: receipt.proof(), ..load };
+        let load = LoadRecord {
+            checksum: receipt.checksum().clone(),
+            proof: receipt.proof(),
+            etag: receipt.etag().map(str::to_owned),
+            version_id: receipt.version_id().map(str::to_owned),
+            ..load
+        };
         let noted = blocking(move || self.journal.append(ManifestRecord { load, positions })).await;
         match noted.and_then(|noted| noted.map_err(LoadError::from)) {
             Ok(()) => {

@@ -37,6 +37,8 @@ fn load(name: &str, text: &str) -> LoadRecord {
         endpoint: None,
         checksum: Checksum { algorithm: Algorithm::Sha256, value: "x".into() },
         proof: Proof::Checksum,
+        etag: None,
+        version_id: None,
         in_place_of: vec![],
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amp_cli::{Exit, Outcome, Retrier, Retryable};
 use amp_core::ledger::{Ledger, LoadRecord};
-use amp_core::receipt::{Expected, Mismatch, Proof, Receipt, Stored};
+use amp_core::receipt::{Expected, Mismatch, Receipt};
 use amp_core::retry::Verdict;
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
@@ -37,9 +37,11 @@ impl LoadedObject {
 
 /// What became of one object.
 enum Finding {
-    Same(Proof),
+    Same,
     Missing,
     Different(Mismatch),
+    /// It is there and of the same size, and the server tells nothing else that could be compared.
+    NotVerified,
     Unknown(StoreError),
 }
 
@@ -90,8 +92,6 @@ pub(crate) async fn verify(run: &Run<'_>, days: u32, summary: &mut Summary) -> R
 struct Findings {
     verified: Verified,
     failures: Vec<Failure>,
-    /// Objects of which the server told no checksum.
-    by_size: usize,
     /// Objects that we may not look at.
     denied: usize,
     /// Whether an object could not be compared for a reason that will not pass.
@@ -101,9 +101,8 @@ struct Findings {
 impl Findings {
     fn add(&mut self, url: &str, object: LoadedObject, finding: Finding) {
         let error = match finding {
-            Finding::Same(proof) => {
+            Finding::Same => {
                 self.verified.checked += 1;
-                self.by_size += usize::from(proof == Proof::Size);
                 tracing::info!("{url} is as it was loaded");
                 return;
             }
@@ -116,6 +115,13 @@ impl Findings {
                 self.verified.checked += 1;
                 self.verified.different.push(object.load.key.clone());
                 format!("{url} is not what was loaded: {mismatch}")
+            }
+            Finding::NotVerified => {
+                self.verified.checked += 1;
+                self.verified.not_verified += 1;
+                format!(
+                    "{url} is not verified: the server tells neither the checksum nor the ETag that it was loaded with"
+                )
             }
             Finding::Unknown(error) => {
                 self.permanent |= !matches!(error.verdict(), Verdict::Transient { .. });
@@ -134,15 +140,11 @@ impl Findings {
     }
 
     fn conclude(mut self, summary: &mut Summary, interrupted: bool) {
-        if self.by_size > 0 {
-            let objects = self.by_size;
-            tracing::warn!("the server told no checksum of {objects} objects: they were compared by size alone");
-        }
         self.verified.missing.sort_unstable();
         self.verified.different.sort_unstable();
         let fine = self.failures.is_empty();
-        let Verified { checked, missing, different } = &self.verified;
-        let found = missing.len() + different.len();
+        let Verified { checked, missing, different, not_verified } = &self.verified;
+        let found = missing.len() + different.len() + not_verified;
         (summary.outcome, summary.exit) = match *checked {
             _ if interrupted => (Outcome::Interrupted, Exit::Interrupted),
             0 if fine => (Outcome::Empty, Exit::Done),
@@ -176,11 +178,12 @@ fn loaded_objects(run: &Run<'_>, days: u32) -> Result<Vec<LoadedObject>, RunErro
 }
 
 async fn compare_object(store: &S3Store, retrier: &Retrier, record: &LoadRecord) -> Finding {
-    let expected = Expected { digest: record.digest, checksum: record.checksum.clone(), etag: None };
+    let expected = Expected { digest: record.digest, checksum: record.checksum.clone(), etag: record.etag.clone() };
     match retrier.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
         Ok(None) => Finding::Missing,
-        Ok(Some(held)) => match Receipt::compare(&expected, &Stored { etag: None, ..held }) {
-            Ok(receipt) => Finding::Same(receipt.proof()),
+        Ok(Some(held)) => match Receipt::compare(&expected, &held.into()) {
+            Ok(_) => Finding::Same,
+            Err(Mismatch::Nothing) => Finding::NotVerified,
             Err(mismatch) => Finding::Different(mismatch),
         },
         Err(error) => Finding::Unknown(error),

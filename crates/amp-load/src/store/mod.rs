@@ -6,7 +6,7 @@ mod s3;
 use std::time::Duration;
 
 use amp_cli::Retryable;
-use amp_core::receipt::{Algorithm, Checksum};
+use amp_core::receipt::{Algorithm, Checksum, Stored};
 use amp_core::retry::{Effort, Verdict};
 use amp_core::secret::Secret;
 use chrono::{DateTime, Utc};
@@ -89,6 +89,37 @@ pub struct NewObject {
     pub content_type: &'static str,
     /// Write it only if the key does not exist.
     pub only_if_new: bool,
+}
+
+/// What S3 says of an object it holds; what it did not say is `None`.
+#[derive(Debug, Clone, Default)]
+pub struct HeldObject {
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+    /// Its checksum by the algorithm that was asked for.
+    pub checksum: Option<String>,
+    /// Its ETag, quotes removed.
+    pub etag: Option<String>,
+    /// Whether its encryption makes the ETag something other than an MD5.
+    pub opaque_etag: bool,
+    /// Its version, in a bucket that keeps versions.
+    pub version_id: Option<String>,
+}
+
+impl HeldObject {
+    /// Of how many parts the ETag is the MD5 of MD5s, or 0 where it is that of the bytes; `None` where it is no MD5 at all.
+    pub fn md5_parts(&self) -> Option<u32> {
+        let etag = self.etag.as_deref().filter(|_| !self.opaque_etag)?;
+        let (md5, parts) = etag.split_once('-').unwrap_or((etag, "0"));
+        let is_md5 = md5.len() == 32 && md5.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_md5.then(|| parts.parse().ok()).flatten()
+    }
+}
+
+impl From<HeldObject> for Stored {
+    fn from(HeldObject { bytes, checksum, etag, version_id, .. }: HeldObject) -> Self {
+        Self { bytes, checksum, etag, version_id, read_back: None }
+    }
 }
 
 /// A part that S3 took.
@@ -220,5 +251,23 @@ impl Retryable for StoreError {
 
     fn after(self, effort: Effort) -> Self {
         Self { effort, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etag_counts_only_where_it_is_an_md5() {
+        let md5 = "25F9E794323B453885F5181F1B624D0B";
+        let parts = |etag: &str, opaque_etag| {
+            HeldObject { etag: Some(etag.to_owned()), opaque_etag, ..HeldObject::default() }.md5_parts()
+        };
+        assert_eq!(parts(md5, false), Some(0));
+        assert_eq!(parts(&format!("{md5}-13"), false), Some(13));
+        assert_eq!(parts(md5, true), None);
+        assert_eq!(parts(&format!("{md5}-x"), false), None);
+        assert_eq!(parts("xyz", false), None);
     }
 }

@@ -1,26 +1,24 @@
-//! Makes S3's word for an upload into a receipt: by its checksum, else its ETag, else its size.
+//! Makes S3's word for an upload into a receipt: by a checksum that it keeps, else its ETag, else by reading the object back.
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use amp_cli::Retrier;
-use amp_core::receipt::{Expected, Proof, Receipt, Stored};
+use amp_core::receipt::{Expected, Receipt, Stored};
 use tokio::sync::OnceCell;
 
+use super::multipart::etag_of_parts;
 use crate::checksum::md5_hex;
 use crate::error::LoadError;
-use crate::store::{S3Store, StoreError, StoreErrorKind};
+use crate::store::{HeldObject, S3Store, StoreError, StoreErrorKind};
 use crate::threads::blocking;
 
 /// What is known of a server's word.
 #[derive(Debug)]
 pub(super) struct Confirmer {
-    /// Amazon's own answers need no second look.
-    amazon: bool,
-    /// Whether a checksum in the server's answers is only what we sent it.
-    echoes: OnceCell<bool>,
-    size_warned: AtomicBool,
+    /// Whether the server tells checksums of its own, both in its answer to an upload and later; one that only does either echoes what we
+    /// sent, or keeps it unchecked. Known of Amazon, asked once of others.
+    keeps_checksums: OnceCell<bool>,
 }
 
 /// An upload that is to be confirmed.
@@ -37,7 +35,7 @@ pub(super) struct PendingUpload<'a> {
 impl Confirmer {
     /// For a server that is Amazon's, or not.
     pub(super) fn new(amazon: bool) -> Self {
-        Self { amazon, echoes: OnceCell::new(), size_warned: AtomicBool::new(false) }
+        Self { keeps_checksums: OnceCell::new_with(amazon.then_some(true)) }
     }
 
     /// The receipt for an upload that the server answered with `reply`, or whose answer was lost.
@@ -49,75 +47,90 @@ impl Confirmer {
         store: &S3Store,
         retrier: &Retrier,
         pending: PendingUpload<'_>,
-        reply: Option<Stored>,
+        reply: Option<HeldObject>,
     ) -> Result<Receipt, LoadError> {
         let reply = reply.unwrap_or_default();
         if reply.checksum.is_some() {
-            let first_look = || self.is_echo(store, retrier, &pending);
-            if self.amazon || !*self.echoes.get_or_try_init(first_look).await? {
-                return Ok(Receipt::compare(&pending.expected, &Stored { etag: None, ..reply })?);
+            let ask = || Box::pin(self.ask(store, retrier, &pending));
+            if *self.keeps_checksums.get_or_try_init(ask).await? {
+                return Ok(Receipt::compare(&pending.expected, &reply.into())?);
             }
         }
-        let algorithm = pending.expected.checksum.algorithm;
-        match retrier.run(|_| store.head(pending.key, algorithm)).await {
-            Ok(Some(held)) => self.confirm_held(pending, held).await,
+        match retrier.run(|_| store.head(pending.key, pending.expected.checksum.algorithm)).await {
+            Ok(Some(held)) => Box::pin(self.confirm_held(store, retrier, pending, held)).await,
             Ok(None) => Err(LoadError::Vanished),
-            Err(error @ StoreError { kind: StoreErrorKind::Denied(_), .. }) if reply.etag.is_none() => {
-                Err(LoadError::Unprovable(error))
-            }
             Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => {
-                self.confirm_held(pending, Stored { checksum: None, ..reply }).await
+                Box::pin(self.confirm_held(store, retrier, pending, HeldObject { checksum: None, ..reply })).await
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The receipt by what `held` offers, strongest first.
+    /// The receipt by what `held` offers, strongest first; where that is nothing, the object is read back.
     ///
     /// # Errors
-    /// When it is something else.
+    /// When it is something else, or may not be read.
     pub(super) async fn confirm_held(
-        &self,
-        mut pending: PendingUpload<'_>,
-        held: Stored,
-    ) -> Result<Receipt, LoadError> {
-        if held.checksum.is_none() && held.etag.is_some() {
-            let (file, bytes) = (Arc::clone(pending.file), pending.expected.digest.bytes);
-            pending.expected.etag =
-                Some(blocking(move || md5_hex(&file, bytes)).await?.map_err(|error| {
-                    LoadError::Internal(format!("cannot read the file again for its MD5: {error}"))
-                })?);
-        }
-        let receipt = Receipt::compare(&pending.expected, &held)?;
-        if receipt.proof() == Proof::Size && !self.size_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "the server tells neither checksum nor MD5 of what it stores: uploads are confirmed by their size alone"
-            );
-        }
-        Ok(receipt)
-    }
-
-    /// Looks whether the server knows the checksum of an object that it has just confirmed by one.
-    async fn is_echo(
         &self,
         store: &S3Store,
         retrier: &Retrier,
-        pending: &PendingUpload<'_>,
-    ) -> Result<bool, LoadError> {
-        let algorithm = pending.expected.checksum.algorithm;
-        let echoes = match retrier.run(|_| store.head(pending.key, algorithm)).await {
+        mut pending: PendingUpload<'_>,
+        mut held: HeldObject,
+    ) -> Result<Receipt, LoadError> {
+        if self.keeps_checksums.get() != Some(&true) {
+            held.checksum = None;
+        }
+        if held.checksum.is_none() {
+            pending.expected.etag = etag(&pending, &held).await?;
+        }
+        let proves = held.checksum.is_some() || pending.expected.etag.is_some();
+        let mut stored = Stored::from(held);
+        if !proves {
+            // The size is compared first: bytes that are too few need not be read.
+            if stored.bytes.is_none_or(|bytes| bytes == pending.expected.digest.bytes) {
+                stored.read_back =
+                    Some(retrier.run(|_| Box::pin(store.read_back(pending.key))).await.map_err(unprovable)?);
+            }
+        }
+        Ok(Receipt::compare(&pending.expected, &stored)?)
+    }
+
+    /// Looks whether the server knows the checksum of an object that it has just confirmed by one.
+    async fn ask(&self, store: &S3Store, retrier: &Retrier, pending: &PendingUpload<'_>) -> Result<bool, LoadError> {
+        let keeps = match retrier.run(|_| store.head(pending.key, pending.expected.checksum.algorithm)).await {
             Ok(None) => return Err(LoadError::Vanished),
-            Ok(Some(held)) if held.checksum.is_none() => true,
-            Ok(Some(held)) => {
-                Receipt::compare(&pending.expected, &Stored { etag: None, ..held })?;
+            Ok(Some(HeldObject { checksum: None, .. })) | Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => {
                 false
             }
-            Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => true,
+            Ok(Some(HeldObject { bytes, checksum, .. })) => {
+                Receipt::compare(&pending.expected, &Stored { bytes, checksum, ..Stored::default() })?;
+                true
+            }
             Err(error) => return Err(error.into()),
         };
-        if echoes {
+        if !keeps {
             tracing::info!("the server does not keep checksums: what it answers to an upload is not taken for proof");
         }
-        Ok(echoes)
+        Ok(keeps)
+    }
+}
+
+/// The ETag that the object must have if `held` has one that is an MD5. It is computed from the file, never from what went out.
+async fn etag(pending: &PendingUpload<'_>, held: &HeldObject) -> Result<Option<String>, LoadError> {
+    let Some(parts) = held.md5_parts() else { return Ok(None) };
+    let (file, bytes) = (Arc::clone(pending.file), pending.expected.digest.bytes);
+    let read = blocking(move || if parts == 0 { md5_hex(&file, bytes) } else { etag_of_parts(&file, bytes) }).await?;
+    let etag = read.map_err(|error| LoadError::Internal(format!("cannot read the file again for its MD5: {error}")))?;
+    // Whoever uploaded it in other parts has another ETag for the same bytes.
+    let same_parts = parts == 0 || etag.ends_with(&format!("-{parts}"));
+    Ok(same_parts.then_some(etag))
+}
+
+fn unprovable(error: StoreError) -> LoadError {
+    match error.kind {
+        // GetObject answers 403 as a refusal: of this operation, not of the run.
+        StoreErrorKind::Denied(_) | StoreErrorKind::Refused { .. } => LoadError::Unprovable(error),
+        StoreErrorKind::NotFound(_) => LoadError::Vanished,
+        _ => error.into(),
     }
 }

@@ -5,16 +5,19 @@ mod journal;
 mod multipart;
 mod whole;
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use amp_cli::{Retrier, Stop};
+use amp_cli::{Retrier, Retryable, Stop};
 use amp_core::progress::Transfer;
-use amp_core::receipt::{Algorithm, Checksum, Expected, Proof, Receipt, Stored};
+use amp_core::receipt::{Algorithm, Checksum, Expected, Receipt};
+use amp_core::retry::{Effort, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::checksum::HashedFile;
 use crate::error::LoadError;
-use crate::store::{NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
+use crate::store::{HeldObject, NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
 use confirm::{Confirmer, PendingUpload};
 pub use journal::UploadJournal;
 
@@ -120,24 +123,55 @@ impl Uploader {
         transfer: &Arc<dyn Transfer>,
     ) -> Result<Receipt, LoadError> {
         if self.is_large(file.content.digest.bytes) {
-            self.upload_in_parts(file, object, transfer).await
+            self.until_confirmed(object, || self.upload_in_parts(file, object, transfer)).await
         } else {
             self.upload_whole(file, object, transfer).await
         }
+    }
+
+    /// Uploads a file in one request, whatever its size, and has it confirmed.
+    ///
+    /// # Errors
+    /// When S3 does not confirm that it holds the bytes.
+    pub async fn upload_whole(
+        &self,
+        file: &HashedFile,
+        object: &NewObject,
+        transfer: &Arc<dyn Transfer>,
+    ) -> Result<Receipt, LoadError> {
+        self.until_confirmed(object, || self.send_whole(file, object, transfer)).await
+    }
+
+    /// Uploads again, within the retries, what S3 took and holds otherwise: a byte that changed on its way.
+    async fn until_confirmed<F>(&self, object: &NewObject, upload: impl Fn() -> F) -> Result<Receipt, LoadError>
+    where
+        F: Future<Output = Result<Receipt, LoadError>>,
+    {
+        // The damaged object has the key: only one that may be replaced can be sent again.
+        // On the heap: what the SDK makes of a request is large, and nested it is more than a worker's stack.
+        if object.only_if_new {
+            return Box::pin(upload()).await;
+        }
+        // Its requests end by themselves when the run is to stop; what they leave half done must still be aborted.
+        let sent = self.retrier.run_with_grace(Duration::MAX, |_| {
+            let upload = Box::pin(upload());
+            async move { upload.await.map_err(|error| FailedUpload { error, url: self.url(&object.key) }) }
+        });
+        sent.await.map_err(|failed| failed.error)
     }
 
     /// What S3 holds under a key; `None` also where we may not look, so that the upload decides.
     ///
     /// # Errors
     /// When S3 does not tell.
-    pub async fn find(&self, key: &str) -> Result<Option<Stored>, LoadError> {
+    pub async fn find(&self, key: &str) -> Result<Option<HeldObject>, LoadError> {
         match self.retrier.run(|_| self.store.head(key, self.options.checksum)).await {
             Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => Ok(None),
             found => Ok(found?),
         }
     }
 
-    /// The receipt for the object that S3 `held` before, if more than its size says that it is the file.
+    /// The receipt for the object that S3 `held` before, if it is the file.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -145,16 +179,16 @@ impl Uploader {
         &self,
         key: &str,
         file: &HashedFile,
-        held: Stored,
+        held: HeldObject,
     ) -> Result<Option<Receipt>, LoadError> {
         if held.bytes != Some(file.content.digest.bytes) {
             return Ok(None);
         }
         let checksum = self.final_checksum(file).await?;
-        match self.confirmer.confirm_held(pending(key, file, checksum), held).await {
-            Ok(receipt) if receipt.proof() == Proof::Size => Ok(None),
+        let pending = Self::pending(key, file, checksum);
+        match Box::pin(self.confirmer.confirm_held(&self.store, &self.retrier, pending, held)).await {
             Ok(receipt) => Ok(Some(receipt)),
-            Err(LoadError::Unconfirmed(_)) => Ok(None),
+            Err(LoadError::Unconfirmed(_) | LoadError::Unprovable(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -165,14 +199,19 @@ impl Uploader {
         object: &NewObject,
         file: &HashedFile,
         checksum: Checksum,
-        reply: Option<Stored>,
+        reply: Option<HeldObject>,
     ) -> Result<Receipt, LoadError> {
         let answered = reply.is_some();
-        let pending = pending(&object.key, file, checksum);
+        let pending = Self::pending(&object.key, file, checksum);
         match self.confirmer.confirm(&self.store, &self.retrier, pending, reply).await {
             Err(LoadError::Unconfirmed(_)) if !answered && object.only_if_new => Err(LoadError::Exists),
             receipt => receipt,
         }
+    }
+
+    fn pending<'a>(key: &'a str, file: &'a HashedFile, checksum: Checksum) -> PendingUpload<'a> {
+        let expected = Expected { digest: file.content.digest, checksum, etag: None };
+        PendingUpload { key, file: &file.file, expected }
     }
 
     /// The bytes of `file` from `offset` on that hold what `file` does as a whole, until the body is given another digest.
@@ -182,6 +221,39 @@ impl Uploader {
     }
 }
 
-fn pending<'a>(key: &'a str, file: &'a HashedFile, checksum: Checksum) -> PendingUpload<'a> {
-    PendingUpload { key, file: &file.file, expected: Expected { digest: file.content.digest, checksum, etag: None } }
+/// An upload that failed, for the retrier: only what arrived otherwise is worth another one, for its requests were retried before.
+struct FailedUpload {
+    error: LoadError,
+    url: String,
+}
+
+impl fmt::Display for FailedUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            LoadError::Unconfirmed(mismatch) => write!(f, "{} was uploaded, but {mismatch}", self.url),
+            error => write!(f, "{}: {error}", self.url),
+        }
+    }
+}
+
+impl Retryable for FailedUpload {
+    fn verdict(&self) -> Verdict {
+        match self.error {
+            LoadError::Unconfirmed(_) | LoadError::Vanished => Verdict::TRANSIENT,
+            _ => Verdict::Permanent,
+        }
+    }
+
+    fn stopped() -> Self {
+        Self { error: StoreError::stopped().into(), url: String::new() }
+    }
+
+    fn after(self, _: Effort) -> Self {
+        self
+    }
+
+    // A server that answers with success is not down.
+    fn is_worth_waiting(&self) -> bool {
+        false
+    }
 }

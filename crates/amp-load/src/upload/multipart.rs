@@ -1,21 +1,23 @@
 //! Large files: uploaded in parts, compared before they are put together, aborted when anything fails.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use amp_cli::{Retrier, Retryable, Stop};
 use amp_core::disk::DiskError;
 use amp_core::progress::Transfer;
-use amp_core::receipt::{Algorithm, Checksum, Receipt, Stored};
+use amp_core::receipt::{Algorithm, Checksum, Receipt};
 use amp_core::retry::RetryPolicy;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Uploader;
 use super::journal::Leftover;
-use crate::checksum::{ContentChecksum, HashedFile, combine_parts};
+use crate::checksum::{ContentChecksum, HashedFile, combine_parts, md5_of_parts};
 use crate::error::LoadError;
-use crate::store::{AssembledObject, NewObject, StoreError, StoreErrorKind, StoredPart, UploadBody};
+use crate::store::{AssembledObject, HeldObject, NewObject, StoreError, StoreErrorKind, StoredPart, UploadBody};
 use crate::threads::blocking;
 
 /// How long a request that must not be left half done may go on after the run was told to stop.
@@ -46,6 +48,11 @@ fn parts(bytes: u64) -> impl Iterator<Item = PartRange> {
         offset: n * size,
         length: size.min(bytes - n * size),
     })
+}
+
+/// The ETag of an object that was uploaded in those parts, as a server without checksums makes it.
+pub(super) fn etag_of_parts(file: &File, bytes: u64) -> io::Result<String> {
+    md5_of_parts(file, parts(bytes).map(|part| (part.offset, part.length)))
 }
 
 type SentPart = (ContentChecksum, StoredPart);
@@ -109,7 +116,7 @@ impl Uploader {
         object: &NewObject,
         transfer: &Arc<dyn Transfer>,
         id: &str,
-    ) -> Result<(Checksum, Option<Stored>), LoadError> {
+    ) -> Result<(Checksum, Option<HeldObject>), LoadError> {
         let total = file.content.digest.bytes;
         let mut sent: Vec<SentPart> = Vec::new();
         for part in parts(total) {

@@ -11,11 +11,8 @@ use crate::error::LoadError;
 use crate::store::{NewObject, StoreError, StoreErrorKind};
 
 impl Uploader {
-    /// Uploads a file in one request, whatever its size, and has it confirmed.
-    ///
-    /// # Errors
-    /// When S3 does not confirm that it holds the bytes.
-    pub async fn upload_whole(
+    /// Sends a file in one request and has it confirmed.
+    pub(super) async fn send_whole(
         &self,
         file: &HashedFile,
         object: &NewObject,

@@ -20,7 +20,7 @@ fn objects_that_are_as_they_were_loaded_are_fine() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let document = ended.document();
     assert_eq!(document["outcome"], "complete");
-    assert_eq!(document["verified"].to_string(), r#"{"checked":3,"different":[],"missing":[]}"#);
+    assert_eq!(document["verified"].to_string(), r#"{"checked":3,"different":[],"missing":[],"not_verified":0}"#);
     assert_eq!(lab.left(), ["new.json"]);
     assert_eq!(lab.count(S3Op::PutObject), 3);
 }
@@ -68,13 +68,46 @@ fn only_the_days_and_the_bucket_asked_for_are_compared() {
 }
 
 #[test]
-fn a_server_without_checksums_is_compared_by_size() {
+fn a_server_without_checksums_is_compared_by_its_etag() {
     let lab = Lab::quirky(Quirks { ignore_checksums: true, ..Quirks::default() });
     lab.stage_all();
     lab.run(&[]);
     let ended = lab.run(&["--verify"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.stderr.matches("by size alone").count(), 1, "{}", ended.stderr);
+    let other: Vec<u8> = events(FILES[0]).iter().rev().copied().collect();
+    lab.server.put_object_directly(BUCKET, FILES[0], &other).unwrap();
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.document()["verified"]["different"][0], FILES[0]);
+}
+
+#[test]
+fn a_replacement_of_the_same_size_with_another_checksum_is_different() {
+    let lab = loaded();
+    let other: Vec<u8> = events(FILES[0]).iter().rev().copied().collect();
+    lab.server.put_object_with_checksum(BUCKET, FILES[0], &other, Some("CRC32")).unwrap();
+    let ended = lab.run(&["--verify"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.document()["verified"]["different"][0], FILES[0]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_not_verified() {
+    let lab = Lab::quirky(Quirks { ignore_checksums: true, ..Quirks::default() });
+    lab.stage_all();
+    lab.run(&[]);
+    let path = lab.extracted().join(".amp/loads/2025-11-06.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    let of_before = lines.lines().map(|line| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record.as_object_mut().unwrap().remove("etag").unwrap();
+        record["proof"] = "size".into();
+        format!("{record}\n")
+    });
+    fs::write(&path, of_before.collect::<String>()).unwrap();
+    let ended = lab.run(&["--verify"]);
+    assert_eq!((ended.code, &ended.document()["verified"]["not_verified"]), (Some(1), &3.into()), "{ended:?}");
+    assert!(ended.error(0).contains("not verified"), "{ended:?}");
 }
 
 #[test]

@@ -50,12 +50,13 @@ const REFUSED_CODES: [(&str, &str); 16] = [
 ];
 
 /// Codes that may pass, whatever status they come with.
-const TRANSIENT_CODES: [&str; 9] = [
+const TRANSIENT_CODES: [&str; 10] = [
     "SlowDown",
     "InternalError",
     "ServiceUnavailable",
     "RequestTimeout",
     "BadDigest",
+    "InvalidDigest",
     "XAmzContentChecksumMismatch",
     "IncompleteBody",
     "OperationAborted",

@@ -1,12 +1,13 @@
 //! Objects in one request.
 
-use amp_core::receipt::{Algorithm, Checksum, Stored};
+use amp_core::checksum::{Digest, Digester};
+use amp_core::receipt::{Algorithm, Checksum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 
 use super::S3Store;
 use super::options::RequestOptions;
-use crate::store::{NewObject, StoreError, StoreErrorKind, UploadBody};
+use crate::store::{HeldObject, NewObject, StoreError, StoreErrorKind, UploadBody};
 
 impl S3Store {
     /// Writes an object in one request.
@@ -18,7 +19,7 @@ impl S3Store {
         object: &NewObject,
         checksum: &Checksum,
         source: &UploadBody,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<HeldObject, StoreError> {
         let (body, monitor) = source.body();
         let options = RequestOptions::from(&self.object_options);
         let request = self
@@ -43,14 +44,16 @@ impl S3Store {
         };
         let operation = self.operation("PutObject", &object.key);
         let reply = operation.run(request.send(), Some(monitor)).await?;
-        Ok(Stored {
+        Ok(HeldObject {
             bytes: None,
             checksum: match checksum.algorithm {
                 Algorithm::Crc64nvme => reply.checksum_crc64_nvme.clone(),
                 Algorithm::Crc32c => reply.checksum_crc32_c.clone(),
                 Algorithm::Sha256 => reply.checksum_sha256.clone(),
             },
-            etag: md5_etag(reply.e_tag(), reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            etag: unquoted(reply.e_tag()),
+            opaque_etag: hides_md5(reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            version_id: reply.version_id,
         })
     }
 
@@ -58,7 +61,7 @@ impl S3Store {
     ///
     /// # Errors
     /// When it does not tell.
-    pub async fn head(&self, key: &str, algorithm: Algorithm) -> Result<Option<Stored>, StoreError> {
+    pub async fn head(&self, key: &str, algorithm: Algorithm) -> Result<Option<HeldObject>, StoreError> {
         let operation = self.operation("HeadObject", key);
         let request = self
             .client
@@ -71,39 +74,48 @@ impl S3Store {
             Err(StoreError { kind: StoreErrorKind::NotFound(_), .. }) => return Ok(None),
             reply => reply?,
         };
-        Ok(Some(Stored {
+        Ok(Some(HeldObject {
             bytes: reply.content_length().map(i64::cast_unsigned),
             checksum: match algorithm {
                 Algorithm::Crc64nvme => reply.checksum_crc64_nvme.clone(),
                 Algorithm::Crc32c => reply.checksum_crc32_c.clone(),
                 Algorithm::Sha256 => reply.checksum_sha256.clone(),
             },
-            etag: md5_etag(reply.e_tag(), reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            etag: unquoted(reply.e_tag()),
+            opaque_etag: hides_md5(reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            version_id: reply.version_id,
         }))
     }
-}
 
-/// The ETag where it is the MD5 of the bytes: 32 hexadecimal digits, and not of an object whose encryption makes it something else.
-fn md5_etag(etag: Option<&str>, sse: Option<&ServerSideEncryption>, customer: Option<&str>) -> Option<String> {
-    let plain = matches!(sse, None | Some(ServerSideEncryption::Aes256)) && customer.is_none();
-    let etag = etag?.trim_matches('"');
-    let is_md5 = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (plain && is_md5).then(|| etag.to_ascii_lowercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_etag_counts_only_where_it_is_an_md5_of_the_bytes() {
-        let md5 = "25F9E794323B453885F5181F1B624D0B";
-        let of = |etag: &str, sse: Option<ServerSideEncryption>, customer| md5_etag(Some(etag), sse.as_ref(), customer);
-        assert_eq!(of(&format!("\"{md5}\""), None, None), Some(md5.to_ascii_lowercase()));
-        assert!(of(md5, Some(ServerSideEncryption::Aes256), None).is_some());
-        assert_eq!(of(md5, Some(ServerSideEncryption::AwsKms), None), None);
-        assert_eq!(of(md5, None, Some("AES256")), None);
-        assert_eq!(of(&format!("{md5}-2"), None, None), None);
-        assert_eq!(of("xyz", None, None), None);
+    /// Reads an object back and digests its bytes.
+    ///
+    /// # Errors
+    /// When it does not come, or not whole.
+    pub async fn read_back(&self, key: &str) -> Result<Digest, StoreError> {
+        let operation = self.operation("GetObject", key);
+        let request =
+            self.client.get_object().bucket(&self.bucket).set_expected_bucket_owner(self.owner.clone()).key(key);
+        let mut body = operation.run(request.send(), None).await?.body;
+        let mut digester = Digester::default();
+        loop {
+            match tokio::time::timeout(self.idle, body.try_next()).await {
+                Ok(Ok(Some(bytes))) => digester.update(&bytes),
+                Ok(Ok(None)) => return Ok(digester.digest()),
+                Ok(Err(error)) => {
+                    return Err(operation.error(StoreErrorKind::Network(format!("the object breaks off: {error}"))));
+                }
+                Err(_) => return Err(operation.error(StoreErrorKind::TimedOut(self.idle))),
+            }
+        }
     }
+}
+
+/// An ETag without its quotes.
+pub(super) fn unquoted(etag: Option<&str>) -> Option<String> {
+    etag.map(|etag| etag.trim_matches('"').to_owned())
+}
+
+/// Whether the encryption makes the ETag something other than an MD5.
+pub(super) fn hides_md5(sse: Option<&ServerSideEncryption>, customer: Option<&str>) -> bool {
+    !matches!(sse, None | Some(ServerSideEncryption::Aes256)) || customer.is_some()
 }

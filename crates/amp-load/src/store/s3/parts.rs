@@ -1,14 +1,16 @@
 //! Objects in parts.
 
-use amp_core::receipt::{Algorithm, Checksum, Stored};
+use amp_core::receipt::{Algorithm, Checksum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use chrono::DateTime;
 
 use super::S3Store;
+use super::object::{hides_md5, unquoted};
 use super::options::RequestOptions;
 use crate::store::{
-    AssembledObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, UploadBody, covers_whole_objects,
+    AssembledObject, HeldObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, UploadBody,
+    covers_whole_objects,
 };
 
 impl S3Store {
@@ -92,7 +94,7 @@ impl S3Store {
         object: &NewObject,
         upload: &str,
         whole: &AssembledObject<'_>,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<HeldObject, StoreError> {
         let parts = whole.parts.iter().map(|StoredPart { number, etag, checksum }| {
             let part = CompletedPart::builder().part_number(*number).e_tag(etag);
             match checksum.algorithm {
@@ -127,8 +129,13 @@ impl S3Store {
             Algorithm::Crc32c => reply.checksum_crc32_c,
             Algorithm::Sha256 => reply.checksum_sha256,
         };
-        // The ETag of parts is not the MD5 of the bytes.
-        Ok(Stored { bytes: None, checksum, etag: None })
+        Ok(HeldObject {
+            bytes: None,
+            checksum,
+            etag: unquoted(reply.e_tag.as_deref()),
+            opaque_etag: hides_md5(reply.server_side_encryption.as_ref(), None),
+            version_id: reply.version_id,
+        })
     }
 
     /// Gives an upload in parts up. One that is gone already is fine.
