@@ -49,7 +49,7 @@ pub struct CommonArgs {
     /// Retry a temporary failure for at least this long, beyond --max-retries [env: AMP_RETRY_FOR] [default: 0]
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub retry_for: Option<String>,
-    /// No bytes for so long is a timeout [env: AMP_READ_TIMEOUT] [default: 300s]
+    /// Fail after this long without receiving data [env: AMP_READ_TIMEOUT] [default: 300s]
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     pub read_timeout: Option<String>,
 
@@ -139,7 +139,7 @@ pub struct Common {
     pub log_keep: usize,
     /// How often and how long to wait.
     pub retry: RetryPolicy,
-    /// No bytes for so long is a timeout.
+    /// How long a request may go without receiving data.
     pub read_timeout: Duration,
     /// The authorities to trust; `None`: the system's.
     pub ca_bundle: Option<CaBundle>,
@@ -179,7 +179,7 @@ impl Common {
         let retry_for = resolver.optional(&RETRY_FOR, args.retry_for.as_deref(), parse_duration);
         let read_timeout =
             resolver.optional(&READ_TIMEOUT, args.read_timeout.as_deref(), |text| match parse_duration(text)? {
-                Duration::ZERO => Err("it must be longer than nothing".to_owned()),
+                Duration::ZERO => Err("must be greater than zero".to_owned()),
                 timeout => Ok(timeout),
             });
         let ca_bundle = resolver.optional(&CA_BUNDLE, None, |path| CaBundle::read(Path::new(path)));

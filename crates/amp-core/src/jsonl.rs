@@ -79,7 +79,7 @@ pub(crate) fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(
         };
         if !is_sound {
             damaged += 1;
-            tracing::warn!("{}: line {number} is damaged and passed over", path.display());
+            tracing::warn!("{}: line {number} is damaged, skipping it", path.display());
         }
     }
     Ok(damaged)

@@ -111,14 +111,14 @@ fn meaning(status: u16, window: HourWindow) -> &'static str {
             "documented as more than 4 GB of data, and an hour is the smallest window. If the hour is that large, only \
              Amplitude's own S3 export (a destination in its settings) can deliver it; if not, check the keys and the region"
         }
-        401 => "it got no credentials it knows; check AMP_API_KEY and AMP_SECRET_KEY",
+        401 => "unknown credentials; check AMP_API_KEY and AMP_SECRET_KEY",
         403 => {
             "it refuses the keys; check AMP_API_KEY, AMP_SECRET_KEY and the region (--region eu|us): each project has its own keys and region"
         }
         404 => "no data in this window; a wrong key or region can look the same",
         429 => "too many requests; other tools may be using the same project's quota",
         504 => "it timed out, which is documented as too much data at once",
-        500 | 502 | 503 => "it has a passing fault",
+        500 | 502 | 503 => "temporary server error",
         300..=399 => "a redirect that is not followed; check --base-url",
         _ => "an unexpected status; check --base-url",
     }

@@ -12,7 +12,7 @@ Examples:
   amp-extract --start 2025-11-01 --end 2025-11-06T05
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
   amp-extract --dry-run                          what would be requested
-  amp-extract --status --last 8w                 what became of each hour of the last 8 weeks";
+  amp-extract --status --last 8w                 status of each hour of the last 8 weeks";
 
 /// Exports raw events from Amplitude into extracted_data/, whole hours of UTC at a time.
 ///
@@ -31,7 +31,7 @@ pub struct Args {
     /// Last hour, included: 2025-11-06 (its hour 23), 2025-11-06T05 or 20251106T05
     #[arg(long, value_name = "HOUR", help_heading = "Window")]
     pub end: Option<String>,
-    /// So many days (3d) or weeks (2w) up to yesterday, or hours (12h) up to the last settled one
+    /// Last days (3d) or weeks (2w) through yesterday, or last settled hours (12h)
     #[arg(long, value_name = "SPAN", help_heading = "Window")]
     pub last: Option<String>,
     /// The I-th of N contiguous slices of the window, counted from 1
@@ -42,7 +42,7 @@ pub struct Args {
     /// Older ones are reported by each run without a window, which then ends with 1.
     #[arg(long, value_name = "N", help_heading = "Window", hide_short_help = true)]
     pub repair_days: Option<String>,
-    /// Fetch hours again that are done, and do not use archives that are there
+    /// Fetch hours again even if done, and ignore leftover archives
     #[arg(long, help_heading = "Window")]
     pub force: bool,
     /// Give up the settled hours of the window that are not done, fetch nothing
@@ -50,7 +50,7 @@ pub struct Args {
     /// No later run reports them; one that names them fetches them all the same. --status shows them; their days get no manifest.
     #[arg(long, conflicts_with_all = ["force", "dry_run", "status"], help_heading = "Window", hide_short_help = true)]
     pub accept_missing: bool,
-    /// Show what became of each hour and what the next run without a window would request; fetch and change nothing
+    /// Show the status of each hour and what the next run without a window would request; change nothing
     ///
     /// Of the last 30 days, today's hours included and from the first day known, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and
     /// hosts are shown together, the state that most needs attention where they differ; with it, only its own.
@@ -91,7 +91,7 @@ pub struct Args {
     /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]
     #[arg(long, value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
     pub max_unpacked: Option<String>,
-    /// Most times its own size that an archive may unpack to [default: 250]
+    /// Maximum expansion ratio of an archive [default: 250]
     #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
     pub max_ratio: Option<String>,
 

@@ -123,7 +123,7 @@ impl Downloads {
         let requested_at = attribute(&file, REQUESTED_AT_ATTRIBUTE).and_then(|time| time.parse().ok());
         let (Some(source), Some(requested_at)) = (source, requested_at) else {
             tracing::warn!(
-                "{} does not tell who asked for it and when, as if copied or restored; it is not used, but downloaded anew",
+                "{} does not record who requested it and when (copied or restored?); downloading it again",
                 path.display()
             );
             return None;

@@ -23,7 +23,7 @@ pub enum HourStatus {
     Loaded,
     /// Every file of it is staged or in S3.
     Staged,
-    /// It was got before Amplitude had it whole.
+    /// It was fetched before Amplitude had all of it.
     Unsettled,
     /// A run asked, and ended without an answer.
     Unanswered,

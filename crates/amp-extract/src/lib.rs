@@ -72,7 +72,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     if common.dry_run {
         if settings.lacks_key {
             tracing::warn!(
-                "without AMP_API_KEY nobody can tell whose hours are done, so those of all keys count; a run with it may ask for others"
+                "AMP_API_KEY is not set, so hours fetched with any key count as done; a run with the key may request more"
             );
         }
         let staging = Staging::existing(&common.extracted_dir);

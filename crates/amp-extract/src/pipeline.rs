@@ -182,7 +182,7 @@ impl<'a> Pipeline<'a> {
         });
         if !hours.is_empty() {
             tracing::warn!(
-                "{day}: no data at all right after a day with data: it is asked for once more before that is believed"
+                "{day}: no data at all right after a day with data; requesting it once more before believing that"
             );
             locked(&self.doubted).extend(&hours);
         }
@@ -366,7 +366,7 @@ impl<'a> Pipeline<'a> {
             self.ended.get_or_init(|| error);
         }
         if error.is_full_disk() && !self.full_disk.swap(true, Ordering::Relaxed) {
-            tracing::warn!("no further window is asked for until there is room");
+            tracing::warn!("no further window is requested until there is room");
         }
         let next = if error.is_outage() { "; the next run without a window asks again" } else { "" };
         self.not_got(window, format!("{error}{next}"), error.is_outage());

@@ -191,7 +191,7 @@ fn log_superseded(window: HourWindow, files: &[FileRecord], ledger: &SourceLedge
             index.last_fetched(hour, &owner).iter().filter(|before| files.iter().all(|file| file.name != **before))
         {
             tracing::warn!(
-                "{hour}: `{gone}` came with an earlier export of this hour and not with this one; its events may stand twice, here or in the bucket"
+                "{hour}: `{gone}` was in an earlier export of this hour but not in this one; its events may be duplicated, here or in the bucket"
             );
         }
     }

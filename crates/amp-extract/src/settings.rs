@@ -80,7 +80,7 @@ pub struct Settings {
     pub parallel: usize,
     /// Most bytes an archive may unpack to; `None`: what the disk has free, less 5 %.
     pub max_unpacked: Option<u64>,
-    /// Most times its own size an archive may unpack to.
+    /// Maximum expansion ratio of an archive.
     pub max_ratio: u64,
 }
 
@@ -139,7 +139,7 @@ impl Settings {
         let threads = resolver.optional(&THREADS, args.threads.as_deref(), parse_parallelism);
         let parallel = resolver.optional(&PARALLEL, args.parallel.as_deref(), |text| match parse_number(text, 1)? {
             parallel @ 1..=MOST_PARALLEL => Ok(parallel),
-            _ => Err(format!("`{text}` is too much; at most {MOST_PARALLEL}")),
+            _ => Err(format!("`{text}` is too large (maximum {MOST_PARALLEL})")),
         });
         let mut number = |name, flag_value: &Option<String>, least| {
             resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))

@@ -36,28 +36,28 @@ static STATES: [State; 9] = [
         means: "every file is in extracted_data/ or in S3",
         style: || Style::new().cyan(),
     },
-    State { letter: 'N', name: "no_data", means: "Amplitude had nothing of the hour", style: || Style::new().dim() },
+    State { letter: 'N', name: "no_data", means: "Amplitude has no data for that hour", style: || Style::new().dim() },
     State { letter: 'G', name: "accepted", means: "given up by --accept-missing", style: || Style::new().dim() },
     State {
         letter: 'U',
         name: "unsettled",
-        means: "got before Amplitude had it whole",
+        means: "fetched before Amplitude had all of it",
         style: || Style::new().yellow(),
     },
     State {
         letter: 'A',
         name: "asked",
-        means: "a run asked and ended without an answer",
+        means: "requested, but the run ended before an answer came",
         style: || Style::new().magenta(),
     },
-    State { letter: 'F', name: "failed", means: "not got when it was last asked for", style: || Style::new().red() },
+    State { letter: 'F', name: "failed", means: "the last request for it failed", style: || Style::new().red() },
     State {
         letter: 'V',
         name: "vanished",
         means: "a staged file is gone and was never loaded",
         style: || Style::new().red().bold(),
     },
-    State { letter: '.', name: "never_asked", means: "no run asked for it", style: || Style::new().dim() },
+    State { letter: '.', name: "never_asked", means: "no run requested it", style: || Style::new().dim() },
 ];
 
 /// Which of [`STATES`] shows that status.
@@ -219,7 +219,7 @@ impl Status {
 
     fn write_next(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.source.is_none() {
-            writeln!(out, "\nWithout AMP_API_KEY the hours of all keys and hosts count together.")?;
+            writeln!(out, "\nAMP_API_KEY is not set: this combines the hours of all keys and hosts.")?;
         }
         let requests = &self.next.requests;
         let run = style("The next run without a window").bold();
@@ -282,16 +282,19 @@ impl Document for Report {
         let window = status.window.map_or_else(|| "no hours".to_owned(), |window| window.to_string());
         writeln!(out, "amp-extract status {window}, hours of UTC")?;
         match &status.no_ledger {
-            Some(dir) => writeln!(out, "\nNo run has asked for anything yet: there is no ledger in {dir}")?,
+            Some(dir) => writeln!(out, "\nNo run has requested anything yet: there is no ledger in {dir}")?,
             None => status.write_picture(out)?,
         }
         if status.hours_of_others > 0 {
             let count = status.hours_of_others;
-            writeln!(out, "\nOf the hours never asked, {count} were asked with another key or of another host.")?;
+            writeln!(
+                out,
+                "\n{count} of the hours never requested were requested with another key or from another host."
+            )?;
         }
         if status.damaged_lines > 0 {
             let count = status.damaged_lines;
-            writeln!(out, "\nDamaged lines of the ledger, passed over: {count}. What they said is lost.")?;
+            writeln!(out, "\nDamaged lines of the ledger, skipped: {count}.")?;
         }
         status.write_next(out)
     }

@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, help_heading = "Bucket", hide_short_help = true)]
     pub allow_http: bool,
 
-    /// Put before every key as it is; end it with / for a folder [env: AMP_S3_PREFIX]
+    /// Prepended verbatim to every key; end with / for a folder [env: AMP_S3_PREFIX]
     #[arg(long, value_name = "P", help_heading = "Keys")]
     pub prefix: Option<String>,
     /// Key of a file, of {file} {project} {date} {year} {month} {day} {hour} {part} {ext} [env: AMP_KEY_TEMPLATE] [default: {file}]
@@ -81,7 +81,7 @@ pub struct Args {
     /// Keep files that S3 confirmed
     #[arg(long, help_heading = "Uploads")]
     pub keep_local: bool,
-    /// Upload files too that changed since amp-extract unpacked them
+    /// Also upload files changed since amp-extract unpacked them
     #[arg(long, help_heading = "Uploads", hide_short_help = true)]
     pub accept_modified: bool,
 

@@ -22,7 +22,7 @@ pub enum LoadError {
     )]
     Modified(String),
     /// It is being written to.
-    #[error("it changed while it was read or uploaded; nothing was kept of it, run again when it is finished")]
+    #[error("the file changed while being read; nothing was stored. Run again when its writer is done")]
     ChangedWhileRead,
     /// The key is taken.
     #[error(

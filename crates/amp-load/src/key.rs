@@ -51,12 +51,12 @@ pub enum TemplateError {
     /// There is nothing in it.
     #[error("the key template is empty; write {{file}} for the file's name")]
     Empty,
-    /// A brace without its other.
-    #[error("`{0}` has a brace without its other; placeholders are written {{file}}")]
+    /// An unmatched brace.
+    #[error("`{0}` has an unmatched brace; placeholders are written {{file}}")]
     Unbalanced(String),
     /// A placeholder that means nothing.
     #[error(
-        "`{{{0}}}` is no placeholder; there are {{file}} {{project}} {{date}} {{year}} {{month}} {{day}} {{hour}} {{part}} {{ext}}"
+        "unknown placeholder `{{{0}}}`; expected one of {{file}} {{project}} {{date}} {{year}} {{month}} {{day}} {{hour}} {{part}} {{ext}}"
     )]
     Unknown(String),
 }

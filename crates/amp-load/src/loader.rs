@@ -108,7 +108,7 @@ impl Loader {
         match loaded {
             Ok(Some(loaded)) => {
                 if let Err(lost) = recorder.send(loaded).await {
-                    self.stats.failed(&lost.0.planned, "internal error: nobody notes what was loaded", None);
+                    self.stats.failed(&lost.0.planned, "internal error: the recorder stopped", None);
                 }
             }
             Ok(None) => log_gone(&planned),

@@ -76,7 +76,7 @@ impl Recorder {
     fn settle(&self, batch: Vec<Loaded>) {
         let records: Vec<_> = batch.iter().map(|loaded| self.record(loaded)).collect();
         if let Err(error) = self.ledger.append_loads(&records) {
-            let error = format!("S3 has it, but that cannot be noted, so it stays: {error}");
+            let error = format!("uploaded, but the ledger could not be written, so the local file was kept: {error}");
             batch.iter().for_each(|Loaded { planned, .. }| self.stats.failed(planned, &error, None));
             return;
         }

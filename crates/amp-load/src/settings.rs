@@ -197,7 +197,11 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
     READ_BY_THE_SDK.into_iter().for_each(|name| resolver.inspect(name));
     let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
         let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        if is_account { Ok(text.to_owned()) } else { Err(format!("`{text}` is no AWS account; it has 12 digits")) }
+        if is_account {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("`{text}` is not an AWS account; write its 12 digits"))
+        }
     });
     Some(BucketConfig {
         name: bucket.unwrap_or_default(),

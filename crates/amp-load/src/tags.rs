@@ -15,7 +15,7 @@ pub struct Tags(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TagsError {
     /// A part is no pair.
-    #[error("`{0}` is no tag; write k=v&k2=v2")]
+    #[error("`{0}` is not a tag; write k=v&k2=v2")]
     NoPair(String),
     /// A percent sign without its two digits, or bytes that are no UTF-8.
     #[error("`{0}` is not percent-encoded UTF-8; write %25 for a percent sign")]

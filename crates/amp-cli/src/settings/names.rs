@@ -53,8 +53,8 @@ impl Resolver {
             warnings.extend(names.into_iter().map(|name| {
                 let origin = self.origin(level, name);
                 match nearest(name) {
-                    Some(near) => format!("{origin} is no setting and has no effect; did you mean {near}?"),
-                    None => format!("{origin} is no setting and has no effect"),
+                    Some(near) => format!("{origin} is not a setting and has no effect; did you mean {near}?"),
+                    None => format!("{origin} is not a setting and has no effect"),
                 }
             }));
         }

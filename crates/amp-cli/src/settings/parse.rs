@@ -69,7 +69,7 @@ pub fn parse_number<T: std::str::FromStr + PartialOrd + fmt::Display>(text: &str
 pub fn parse_parallelism(text: &str) -> Result<usize, String> {
     match parse_number(text, 1)? {
         number @ 1..=1024 => Ok(number),
-        _ => Err(format!("`{text}` is too much; at most 1024")),
+        _ => Err(format!("`{text}` is too large (maximum 1024)")),
     }
 }
 

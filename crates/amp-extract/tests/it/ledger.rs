@@ -40,7 +40,7 @@ fn a_part_that_a_later_export_of_the_hour_lacks_is_named() {
     lab.server.set_dataset(parts(1));
     let ran = lab.run(&["--start", HOUR, "--end", HOUR, "--force"]);
     ran.exits(0);
-    ran.says(&["100011471_2025-11-06_4#1.json", "may stand twice"]);
+    ran.says(&["100011471_2025-11-06_4#1.json", "may be duplicated"]);
     assert_eq!(lab.staged().len(), 2, "nothing is deleted on a guess");
 }
 

@@ -244,9 +244,9 @@ fn mistakes_are_told_with_what_to_write_instead() {
         (&["--date", "1999-01-01"], ("", ""), 0, "warning: the window begins on 1999-01-01"),
         (&["--date", DAY, "--shard", "1/100"], ("", ""), 0, "nothing to do: the shard has no hour"),
         (&["--date", DAY, "--region", "us"], ("", ""), 0, "--region has no effect beside AMP_BASE_URL"),
-        (alone, ("AMP_REGOIN", "us"), 0, "AMP_REGOIN is no setting and has no effect; did you mean AMP_REGION?"),
+        (alone, ("AMP_REGOIN", "us"), 0, "AMP_REGOIN is not a setting and has no effect; did you mean AMP_REGION?"),
         (alone, ("AMP_APIKEY", "x"), 0, "did you mean AMP_API_KEY?"),
-        (alone, ("AMP_ZZZZZZZZ", "x"), 0, "AMP_ZZZZZZZZ is no setting and has no effect\n"),
+        (alone, ("AMP_ZZZZZZZZ", "x"), 0, "AMP_ZZZZZZZZ is not a setting and has no effect\n"),
         (alone, ("AMP_BASE_URL", "localhost:9000"), 2, "it lacks its scheme; write http://localhost:9000"),
         (alone, ("AMP_BASE_URL", "analytics.eu.amplitude.com"), 2, "it lacks its scheme; write https://host"),
         (alone, ("AMP_EXTRACTED_DIR", "~someone/x"), 2, "begins with ~, which is expanded only as ~/"),
@@ -274,7 +274,7 @@ fn a_misspelt_name_stands_beside_what_is_missing_and_the_file_that_was_read_is_n
     lab.write("other.env", "AMP_APIKEY=x\n");
     let ran = lab.bare(&["--env-file", "other.env"]).run();
     assert_eq!(ran.code, Some(2));
-    ran.says(&["AMP_APIKEY in other.env is no setting", "set AMP_API_KEY in the environment or in other.env\n"]);
+    ran.says(&["AMP_APIKEY in other.env is not a setting", "set AMP_API_KEY in the environment or in other.env\n"]);
     lab.bare(&[]).run().says(&["or in .env (there is none here or above)"]);
 }
 

@@ -163,7 +163,7 @@ fn without_a_ledger_it_says_so_and_leaves_no_trace() {
     let lab = Lab::new();
     let ran = lab.bare(&["--status"]).run();
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:#?}");
-    assert!(ran.stdout.contains("No run has asked for anything yet"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("No run has requested anything yet"), "{}", ran.stdout);
     assert!(ran.stdout.contains(&format!("{}T00..", days_ago(1))), "the next run's request: {}", ran.stdout);
     assert!(lab.names(".").is_empty(), "{:?}", lab.names("."));
     let document = lab.bare(&["--status", "--output", "json"]).run().exits(0);

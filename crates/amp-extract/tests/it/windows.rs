@@ -182,7 +182,7 @@ fn a_dry_run_without_the_key_takes_the_hours_of_all_keys_together_and_says_so() 
     lab.run(&["--start", "2025-11-06T00", "--end", "2025-11-06T11"]).exits(0);
     let ran = plan(&lab, &["--date", DAY]);
     assert_eq!(windows(&ran.exits(0)), ["2025-11-06T12..2025-11-06T23"]);
-    ran.says(&["warning: ", "without AMP_API_KEY"]);
+    ran.says(&["warning: ", "AMP_API_KEY is not set"]);
 }
 
 #[test]

@@ -67,7 +67,7 @@ struct Totals {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
     /// Its ledger names no hour.
-    #[error("no run has asked for any of its hours")]
+    #[error("no run has requested any of its hours")]
     Unknown,
     /// An hour is not done.
     #[error("hour {hour} of {owner}: {why}")]
@@ -196,8 +196,8 @@ fn done<'a>(known: &'a HourIndex, hour: Hour, owner: &Owner) -> Result<&'a [File
     let why = match known.state(hour, owner) {
         HourState::Fetched { settled: true, files } => return Ok(files),
         HourState::Fetched { settled: false, .. } => "it was fetched before it was settled".to_owned(),
-        HourState::NeverAsked => "no run has asked for it".to_owned(),
-        HourState::Unanswered => "it was asked for and is not there yet".to_owned(),
+        HourState::NeverAsked => "no run has requested it".to_owned(),
+        HourState::Unanswered => "it was requested and has not arrived yet".to_owned(),
         HourState::Accepted => "it was given up by name".to_owned(),
         HourState::Failed(error) => format!("it failed: {error}"),
     };

@@ -97,7 +97,9 @@ impl Manifests {
                 stats.manifest_uploaded();
             }
             Err(error) => {
-                let error = format!("S3 has it, but that cannot be noted, so the next run puts it again: {error}");
+                let error = format!(
+                    "uploaded, but the record of it could not be written, so the next run uploads it again: {error}"
+                );
                 stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
             }
         }

@@ -122,7 +122,7 @@ fn every_hour_must_be_done() {
     book.fetched("a", (0, 22), &[3], vec![file(FIRST, "")]);
     assert!(why(book.whole()).contains("2025-11-06T03") && why(book.whole()).contains("settled"));
     book.fetched("a", (3, 3), &[], vec![]);
-    assert!(why(book.whole()).contains("2025-11-06T23") && why(book.whole()).contains("asked for"));
+    assert!(why(book.whole()).contains("2025-11-06T23") && why(book.whole()).contains("requested"));
     let failed = HourRecord::Failed {
         time: AT,
         window: Book::window(23, 23),
@@ -145,7 +145,7 @@ fn each_source_that_delivered_must_be_done_and_no_other() {
     book.fetched("a", (0, 23), &[], vec![file(FIRST, "")]);
     assert!(book.whole().is_ok());
     book.fetched("b", (9, 9), &[], vec![file("8_2025-11-06_9#0.json", "")]);
-    assert!(why(book.whole()).contains("no run has asked"), "{}", why(book.whole()));
+    assert!(why(book.whole()).contains("no run has requested"), "{}", why(book.whole()));
     book.fetched("b", (0, 8), &[], vec![]);
     book.fetched("b", (10, 23), &[], vec![]);
     assert_eq!(book.whole().unwrap().files.len(), 2);
@@ -171,7 +171,7 @@ fn a_day_without_data_needs_the_source_that_was_asked_last() {
     book.fetched("wrong region", (0, 23), &[], vec![]);
     assert!(book.whole().is_ok());
     book.asked("a", (0, 23));
-    assert!(why(book.whole()).contains("is not there yet"), "{}", why(book.whole()));
+    assert!(why(book.whole()).contains("has not arrived yet"), "{}", why(book.whole()));
     book.fetched("a", (0, 23), &[], vec![]);
     assert!(book.whole().is_ok());
 }
@@ -247,7 +247,7 @@ fn a_key_that_never_delivered_does_not_hold_back_the_empty_day_of_a_project() {
     let book = Book::new();
     book.fetched("right", (0, 23), &[], vec![]);
     book.asked("wrong", (0, 23));
-    assert!(why(book.whole()).contains("asked for and is not there yet"));
+    assert!(why(book.whole()).contains("requested and has not arrived yet"));
     book.of_project("right");
     assert!(book.whole().is_ok());
 }

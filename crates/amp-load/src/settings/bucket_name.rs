@@ -16,21 +16,21 @@ pub(super) fn parse(text: &str, endpoint: Option<&Url>) -> Result<String, String
     }
     let name = parse_plain(text)?;
     if name.contains(['/', ':']) {
-        return Err(format!("`{name}` is no bucket name; write the bare name, and --prefix for a folder in it"));
+        return Err(format!("`{name}` is not a bucket name; write the bare name, and --prefix for a folder in it"));
     }
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_taken_elsewhere = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let flaw = if elsewhere {
         (!name.chars().all(is_taken_elsewhere))
-            .then_some("it has other characters than letters, digits, dots, dashes and underscores")
+            .then_some("only letters, digits, dots, dashes and underscores are allowed")
     } else if !(3..=63).contains(&name.len()) {
-        Some("it has 3 to 63 characters")
+        Some("it must have 3 to 63 characters")
     } else if !name.chars().all(|c| is_alphanumeric(c) || ".-".contains(c)) {
-        Some("it has only lower-case letters, digits, dots and dashes")
+        Some("only lower-case letters, digits, dots and dashes are allowed")
     } else if !name.starts_with(is_alphanumeric) || !name.ends_with(is_alphanumeric) || name.contains("..") {
-        Some("it begins and ends with a letter or digit, and has no two dots together")
+        Some("it must begin and end with a letter or digit, without two dots together")
     } else if name.parse::<std::net::Ipv4Addr>().is_ok() {
-        Some("it is no IP address")
+        Some("it must not be an IP address")
     } else {
         None
     };
@@ -51,6 +51,8 @@ fn parse_arn(text: &str, elsewhere: bool) -> Result<String, String> {
     match parse_plain(text)? {
         _ if elsewhere => Err(format!("`{text}` is an ARN, which only Amazon's S3 has; write the bucket's bare name")),
         arn if is_access_point => Ok(arn),
-        _ => Err(format!("`{text}` is no ARN of an access point; write the bucket's bare name: what follows `:::`")),
+        _ => {
+            Err(format!("`{text}` is not the ARN of an access point; write the bucket's bare name: what follows `:::`"))
+        }
     }
 }

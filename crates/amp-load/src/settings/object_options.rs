@@ -42,7 +42,7 @@ pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
         tags: resolver.optional(&TAGS, args.tags.as_deref(), Tags::parse),
         acl: resolver.optional(&ACL, args.acl.as_deref(), |text| match text {
             _ if CANNED_ACLS.contains(&text) => Ok(text.to_owned()),
-            _ => Err(format!("`{text}` is no canned ACL of objects; there are {}", CANNED_ACLS.join(", "))),
+            _ => Err(format!("`{text}` is not a canned ACL for objects; expected one of {}", CANNED_ACLS.join(", "))),
         }),
     }
 }

@@ -100,6 +100,6 @@ fn what_cannot_be_noted_is_not_deleted() {
     File::create(lab.extracted().join(".amp/loads")).unwrap();
     let ended = lab.run(&[]);
     assert_eq!(ended.counts(), (1, [3, 0, 0, 3, 0]));
-    assert!(ended.error(0).contains("cannot be noted"), "{ended:?}");
+    assert!(ended.error(0).contains("the ledger could not be written"), "{ended:?}");
     assert_eq!(lab.left(), FILES);
 }

@@ -52,12 +52,12 @@ fn names_that_no_bucket_can_have_are_refused_before_anything_is_asked() {
     let lab = Lab::staged();
     let amazon = [("AWS_ENDPOINT_URL_S3", "https://s3.eu-west-1.amazonaws.com")];
     for (name, says) in [
-        ("arn:aws:s3:::amplitude-lake", "is no ARN of an access point"),
+        ("arn:aws:s3:::amplitude-lake", "is not the ARN of an access point"),
         ("Upper-Case", "only lower-case letters"),
         ("ab", "3 to 63 characters"),
-        ("lake-", "begins and ends with a letter or digit"),
-        ("la..ke", "no two dots together"),
-        ("10.0.0.1", "no IP address"),
+        ("lake-", "must begin and end with a letter or digit"),
+        ("la..ke", "without two dots together"),
+        ("10.0.0.1", "must not be an IP address"),
         ("lake/raw", "--prefix"),
     ] {
         let ended = with(&lab, &amazon, &["--bucket", name]);
