@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use amp_sandbox::events::Dataset;
 use amp_sandbox::process::{Ended, Running};
@@ -10,10 +10,11 @@ use amp_sandbox::time::{Hour, Window};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use crate::Siege;
+use crate::faketime::Faketime;
 use crate::lab::{Lab, Setup, expected};
 use crate::tally::Tally;
 
-const ZONES: [&str; 8] = [
+pub(crate) const ZONES: [&str; 8] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
@@ -47,12 +48,10 @@ const MOMENTS: [&str; 18] = [
 ];
 
 pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
-    let mut try_out = Command::new("faketime");
-    try_out.args(["-f", "-1d", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-    if !try_out.status().is_ok_and(|status| status.success()) {
+    let Some(faketime) = Faketime::find() else {
         tally.note("SKIPPED: faketime is missing");
         return Ok(());
-    }
+    };
     let dataset = Dataset::new(siege.random("clock", 0).u64(..)).parts_per_hour(1).events_per_part(2);
     for (number, moment) in MOMENTS.into_iter().enumerate().filter(|(number, _)| !siege.short || number % 6 == 0) {
         let moment = moment.parse().map_err(|error| io::Error::other(format!("{error}")))?;
@@ -63,7 +62,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
             lab.reset()?;
             let step = format!("{moment} in {zone}");
             tally.attacks += 1;
-            let asked = default_call(&lab, tally, moment, zone, &step)?;
+            let asked = default_call(&lab, &faketime, tally, moment, zone, &step)?;
             if asked != [Window::day(yesterday)] {
                 tally.violated(&format!("asked for {asked:?} instead of {yesterday}"), &step, &lab.folder);
             }
@@ -74,7 +73,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
             lab.clear()?;
         }
     }
-    jumps(siege, tally, &dataset)
+    jumps(siege, &faketime, tally, &dataset)
 }
 
 fn before(moment: DateTime<Utc>, days: u64) -> NaiveDate {
@@ -84,30 +83,29 @@ fn before(moment: DateTime<Utc>, days: u64) -> NaiveDate {
 /// What the call without a window asks for at that moment.
 fn default_call(
     lab: &Lab<'_>,
+    faketime: &Faketime,
     tally: &mut Tally,
     moment: DateTime<Utc>,
     zone: &str,
     step: &str,
 ) -> io::Result<Vec<Window>> {
     let seen = lab.export.requests().len();
-    let ended = at(lab, moment, zone)?;
+    let ended = at(lab, faketime, moment, zone)?;
     if let Some(problem) = ended.wrong_end(&[0]) {
         tally.violated(&problem, step, &lab.folder);
     }
     Ok(lab.export.requests().into_iter().skip(seen).filter_map(|request| request.window).collect())
 }
 
-fn at(lab: &Lab<'_>, moment: DateTime<Utc>, zone: &str) -> io::Result<Ended> {
-    // Relative, so that the zone does not matter to faketime itself.
-    let offset = format!("{:+}s", (moment - Utc::now()).num_seconds());
-    let wrapper = ["faketime", "-f", &offset].map(str::to_owned);
-    let mut command = lab.siege.programs.command(&wrapper, "amp-extract", &lab.folder);
-    command.env("TZ", zone).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
+fn at(lab: &Lab<'_>, faketime: &Faketime, moment: DateTime<Utc>, zone: &str) -> io::Result<Ended> {
+    let mut command = lab.siege.programs.command(&[], "amp-extract", &lab.folder);
+    faketime.set(&mut command, moment);
+    command.env("TZ", zone);
     Running::start(command, Stdio::null())?.wait()
 }
 
 /// The clock jumps back by some hours or days between runs and on again: nothing is lost, nothing that is done is asked for again.
-fn jumps(siege: &Siege, tally: &mut Tally, dataset: &Dataset) -> io::Result<()> {
+fn jumps(siege: &Siege, faketime: &Faketime, tally: &mut Tally, dataset: &Dataset) -> io::Result<()> {
     let noon: DateTime<Utc> = Hour::of(NaiveDate::from_ymd_opt(2025, 11, 7).unwrap_or_default(), 12).start();
     for hours in if siege.short { vec![36] } else { vec![1, 5, 13, 36, 24 * 20] } {
         let earlier = noon - chrono::TimeDelta::hours(hours);
@@ -123,7 +121,7 @@ fn jumps(siege: &Siege, tally: &mut Tally, dataset: &Dataset) -> io::Result<()> 
         tally.attacks += 1;
         let mut got = BTreeSet::new();
         for moment in [noon, earlier, noon, earlier, noon] {
-            for hour in default_call(&lab, tally, moment, "UTC", &step)?.into_iter().flat_map(Window::hours) {
+            for hour in default_call(&lab, faketime, tally, moment, "UTC", &step)?.into_iter().flat_map(Window::hours) {
                 // An hour is settled two hours after its end; one that was fetched before is rightly fetched again.
                 let is_settled = hour.plus(3).start() <= moment;
                 if got.contains(&hour) {

@@ -12,12 +12,13 @@ use crate::contents::names;
 use crate::lab::{Lab, Setup, window};
 use crate::tally::Tally;
 
-/// A file system in memory.
-struct Tmpfs(PathBuf);
+/// A file system in memory; unmounted when dropped.
+pub(crate) struct Tmpfs(PathBuf);
 
 impl Tmpfs {
-    fn mount(at: &Path) -> Option<Self> {
-        let mounted = mount(&["-t", "tmpfs", "-o", "size=24m", "tmpfs"], at);
+    /// Of so many MiB; none where we may not mount.
+    pub(crate) fn mount(at: &Path, mib: u32) -> Option<Self> {
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"], at);
         mounted.then(|| Self(at.to_owned()))
     }
 
@@ -39,7 +40,7 @@ fn unmount(at: &Path) {
 
 /// Unmounts what an earlier siege left mounted below its folder, for inspection or because it was stopped.
 pub(crate) fn release(folder: &Path) {
-    let labs = (0..CASES.len()).map(|number| folder.join(format!("disk-{number}")));
+    let labs = (0..CASES.len()).map(|number| folder.join(format!("disk-{number}"))).chain([folder.join("year")]);
     labs.filter(|lab| lab.is_dir()).for_each(|lab| unmount(&lab));
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
         let name = format!("disk-{number}");
         let folder = siege.folder.join(&name);
         fs::create_dir_all(&folder)?;
-        let Some(tmpfs) = Tmpfs::mount(&folder) else {
+        let Some(tmpfs) = Tmpfs::mount(&folder, 24) else {
             tally.note("SKIPPED: no tmpfs can be mounted here");
             return Ok(());
         };
@@ -144,7 +145,7 @@ fn elsewhere(siege: &Siege, name: &str) -> io::Result<PathBuf> {
 }
 
 /// Writes so many bytes, or as many as there is room for.
-fn fill(path: &Path, bytes: u64) -> io::Result<()> {
+pub(crate) fn fill(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = fs::File::create(path)?;
     let chunk = vec![1; 4096];
     let mut written = 0;

@@ -6,6 +6,7 @@ mod check;
 mod clock;
 mod contents;
 mod disk;
+mod faketime;
 mod false_answers;
 mod kill;
 mod lab;
@@ -15,6 +16,7 @@ mod races;
 mod steps;
 mod strace;
 mod tally;
+mod year;
 
 use std::io;
 use std::path::PathBuf;
@@ -71,6 +73,8 @@ enum Phase {
     Races,
     /// Other times and time zones
     Clock,
+    /// A year of daily calls, most of which something goes wrong with
+    Year,
 }
 
 impl Phase {
@@ -143,6 +147,7 @@ fn run(args: &Args) -> io::Result<bool> {
             Phase::Disk => disk::run(&siege, &mut tally)?,
             Phase::Races => races::run(&siege, &mut tally)?,
             Phase::Clock => clock::run(&siege, &mut tally)?,
+            Phase::Year => year::run(&siege, &mut tally)?,
         }
         tally.done();
         complain(&tally.to_string());

@@ -1,0 +1,138 @@
+//! What there must be: the files of each project's days, and which hours were received so surely that nothing need ask for them again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use amp_sandbox::events::Dataset;
+use amp_sandbox::export::ExportRequest;
+use amp_sandbox::s3::S3Server;
+use amp_sandbox::time::{Hour, Window};
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::machine::Project;
+use super::mishaps::yesterday;
+use crate::lab::BUCKET;
+
+/// Days that a default call repairs, its default.
+pub(super) const REPAIR_DAYS: i64 = 7;
+
+/// What is known of one project.
+pub(super) struct Truth {
+    pub(super) data: Dataset,
+    /// The days that default calls wanted: from the first one's yesterday to the last one's.
+    pub(super) wanted: Option<[NaiveDate; 2]>,
+    proved: BTreeSet<Hour>,
+    known_keys: BTreeSet<String>,
+    /// How often a whole run was told of no data in an hour that had settled.
+    empty: BTreeMap<Hour, u32>,
+}
+
+impl Truth {
+    pub(super) fn new(data: Dataset) -> Self {
+        Self { data, wanted: None, proved: BTreeSet::new(), known_keys: BTreeSet::new(), empty: BTreeMap::new() }
+    }
+
+    /// A default call of that day was made.
+    pub(super) fn want(&mut self, date: NaiveDate) {
+        let day = yesterday(date);
+        self.wanted = Some(self.wanted.map_or([day, day], |[first, last]| [first, last.max(day)]));
+    }
+
+    /// The wanted days that a default call of `date` has to see to.
+    pub(super) fn recent(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDate> + use<> {
+        let oldest = date - chrono::TimeDelta::days(REPAIR_DAYS);
+        self.days().filter(move |day| *day >= oldest)
+    }
+
+    /// All wanted days.
+    pub(super) fn days(&self) -> impl Iterator<Item = NaiveDate> + use<> {
+        self.wanted.into_iter().flat_map(|[first, last]| first.iter_days().take_while(move |day| *day <= last))
+    }
+
+    /// Names of a day's files.
+    pub(super) fn names(&self, day: NaiveDate) -> impl Iterator<Item = (Hour, String)> + '_ {
+        let name = |(hour, part)| (hour, self.data.member_name(hour, part).trim_end_matches(".gz").to_owned());
+        self.data.files_in(Window::day(day)).map(name)
+    }
+
+    /// The days' hours of which a file is neither staged nor in the bucket.
+    pub(super) fn missing(
+        &self,
+        days: impl Iterator<Item = NaiveDate>,
+        staged: &Path,
+        s3: &S3Server,
+    ) -> BTreeMap<NaiveDate, BTreeSet<Hour>> {
+        let mut missing = BTreeMap::<_, BTreeSet<_>>::new();
+        for day in days {
+            for (hour, name) in self.names(day) {
+                if fs::symlink_metadata(staged.join(&name)).is_err() && s3.object(BUCKET, &name).is_none() {
+                    missing.entry(day).or_default().insert(hour);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Whether that key brought something before. One that has not cannot know what another key of its project brought.
+    pub(super) fn knows(&self, api_key: &str) -> bool {
+        self.known_keys.contains(api_key)
+    }
+
+    /// A call came with a key that is not known yet: what it wanted, from that day on, is its own once more.
+    pub(super) fn doubt(&mut self, first: NaiveDate) {
+        self.proved.retain(|hour| hour.date() < first);
+    }
+
+    /// Hours that these requests asked for though they had been received for sure.
+    pub(super) fn needless<'a>(&self, requests: impl Iterator<Item = &'a ExportRequest>) -> Vec<Hour> {
+        let by_known = requests.filter(|request| self.knows(&request.api_key));
+        let hours = by_known.filter_map(|request| request.window).flat_map(Window::hours);
+        hours.filter(|hour| self.proved.contains(hour)).collect()
+    }
+
+    /// Takes in what an undisturbed run was told, at that moment by Amplitude's clock.
+    pub(super) fn learn<'a>(&mut self, requests: impl Iterator<Item = &'a ExportRequest>, moment: DateTime<Utc>) {
+        for request in requests.filter(|request| request.finished) {
+            if request.status == 200 {
+                self.known_keys.insert(request.api_key.clone());
+            }
+            for hour in request.window.into_iter().flat_map(Window::hours).filter(|hour| hour.plus(3).start() <= moment)
+            {
+                let told_empty = self.empty.entry(hour).or_default();
+                *told_empty += u32::from(request.status == 404);
+                // A day that is empty is believed the second time.
+                if request.status == 200 || *told_empty >= 2 {
+                    self.proved.insert(hour);
+                }
+            }
+        }
+    }
+
+    /// What the day's manifest has to list, if the project has anything of it in the bucket.
+    pub(super) fn keys(&self, day: NaiveDate, s3: &S3Server) -> BTreeSet<String> {
+        let names: BTreeSet<String> = self.names(day).map(|(_, name)| name).collect();
+        if names.iter().any(|name| s3.object(BUCKET, name).is_some()) { names } else { BTreeSet::new() }
+    }
+}
+
+/// Hours as a person writes them: `00-05, 09`.
+pub(super) fn ranges(hours: &BTreeSet<Hour>) -> String {
+    let mut runs: Vec<[u32; 2]> = Vec::new();
+    for hour in hours.iter().map(|hour| hour.hour_of_day()) {
+        match runs.last_mut() {
+            Some(run) if run[1] + 1 == hour => run[1] = hour,
+            _ => runs.push([hour, hour]),
+        }
+    }
+    let text = |[from, to]: &[u32; 2]| if from == to { format!("{from:02}") } else { format!("{from:02}-{to:02}") };
+    runs.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The projects' index, in the order in which they came.
+pub(super) fn of(project: Project) -> usize {
+    match project {
+        Project::First => 0,
+        Project::Second => 1,
+    }
+}
