@@ -26,7 +26,7 @@ pub use human::human_bytes;
 pub use launch::{Resolved, launch};
 pub use logging::PASSING;
 pub use metrics::Page;
-pub use outcome::{Exit, Outcome};
+pub use outcome::{Ending, Exit, Outcome, RunError};
 pub use program::Program;
 pub use retry::{Retrier, Retryable};
 pub use session::Session;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use amp_cli::{Retryable, Session, human_bytes};
+use amp_cli::{Exit, Retryable, RunError, Session, human_bytes};
 use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::retry::{Effort, Verdict};
@@ -21,7 +21,6 @@ use crate::overall::Overall;
 use crate::publish::formats;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
-use crate::summary::RunError;
 use crate::summary::{Summary, locked};
 
 /// What came of a window that was asked for.
@@ -127,8 +126,8 @@ impl FetchError {
     pub(crate) fn ends_run(&self) -> Option<RunError> {
         match self {
             Self::GivenUp(error, _) => error.ends_run(),
-            Self::Export(ExportError::Untrusted { .. }) => Some(RunError::Untrusted),
-            error => (error.verdict() == Verdict::Refused).then_some(RunError::Refused),
+            Self::Export(ExportError::Untrusted { .. }) => Some(RunError::told(Exit::Unusable)),
+            error => (error.verdict() == Verdict::Refused).then(|| RunError::told(Exit::Refused)),
         }
     }
 

@@ -27,7 +27,7 @@ mod window_hours;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use amp_cli::Session;
+use amp_cli::{RunError, Session};
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
 use amp_core::ledger::{HourRecord, Ledger};
@@ -46,7 +46,7 @@ pub use settings::Settings;
 use source_ledger::SourceLedger;
 use sources::{Known, first_repaired};
 pub use status::{Report, Status};
-pub use summary::{Failure, Hours, RunError, Summary};
+pub use summary::{Failure, Hours, Summary};
 
 /// Does what `settings` ask and says what came of it. Never panics; every failure is in the report.
 pub async fn run(settings: Settings, session: &Session) -> Report {
@@ -55,7 +55,7 @@ pub async fn run(settings: Settings, session: &Session) -> Report {
     if settings.status {
         match Status::take(window_to_fetch(&settings), &settings, session) {
             Ok(status) => return Report::Status(status),
-            Err(error) => summary.stopped_by(unusable(error)),
+            Err(error) => summary.stopped_by(RunError::unusable(error)),
         }
     } else if let Err(error) = attempt(settings, session, &mut summary).await {
         summary.stopped_by(error);
@@ -77,30 +77,31 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         }
         let staging = Staging::existing(&common.extracted_dir);
         let ledger = Ledger::at(&staging.state_dir());
-        let known = Known::read(&ledger, &settings, started).map_err(unusable)?;
+        let known = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
         let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
-        let (plan, _) = planner.plan(window, &known.owners, &HashSet::new()).map_err(unusable)?;
+        let (plan, _) = planner.plan(window, &known.owners, &HashSet::new()).map_err(RunError::unusable)?;
         plan.log();
         summary.planned(&plan);
         return Ok(());
     }
-    let staging = Arc::new(Staging::open(&common.extracted_dir).map_err(unusable)?.until(session.stop.flag()));
+    let staging =
+        Arc::new(Staging::open(&common.extracted_dir).map_err(RunError::unusable)?.until(session.stop.flag()));
     let ledger = Ledger::at(&staging.state_dir());
     // Before the lock: a call that is turned away has wanted its day all the same.
-    let Known { owners, additions } = Known::read(&ledger, &settings, started).map_err(unusable)?;
+    let Known { owners, additions } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
     if !additions.is_empty() {
         ledger.append_sources(&additions).unwrap_or_else(|error| tracing::warn!("{error}"));
     }
     let _lock = lock(&staging)?;
-    let downloads = Downloads::open(&settings.download_dir).map_err(unusable)?;
-    let swept = staging.sweep().map_err(unusable)? + downloads.sweep().map_err(unusable)?;
+    let downloads = Downloads::open(&settings.download_dir).map_err(RunError::unusable)?;
+    let swept = staging.sweep().map_err(RunError::unusable)? + downloads.sweep().map_err(RunError::unusable)?;
     if swept > 0 {
         tracing::info!("deleted {swept} partial files that an earlier run left");
     }
     let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
     if settings.accept_missing {
-        let (plan, _) = planner.plan(window, &owners, &HashSet::new()).map_err(unusable)?;
-        return give_up(plan, &ledger, &settings, started, summary).map_err(unusable);
+        let (plan, _) = planner.plan(window, &owners, &HashSet::new()).map_err(RunError::unusable)?;
+        return give_up(plan, &ledger, &settings, started, summary).map_err(RunError::temporary);
     }
     if settings.parallel >= settings::MANY_PARALLEL {
         tracing::warn!(
@@ -110,15 +111,15 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     }
     let client = ExportClient::new(&settings, common)
         .context("cannot set up the HTTP client")
-        .map_err(|error| RunError::Unusable(format!("{error:#}")))?;
+        .map_err(|error| RunError::unusable(format!("{error:#}")))?;
     let own = SourceLedger::new(ledger.clone(), settings.source(), owners);
     let pipeline = Pipeline::new(&settings, session, Arc::clone(&staging), own.clone(), downloads, client, summary);
     let mut already = HashSet::new();
     loop {
         let (owner, owners) = (own.owner(), own.owners().clone());
-        let (plan, done) = planner.plan(window, &owners, &already).map_err(unusable)?;
+        let (plan, done) = planner.plan(window, &owners, &already).map_err(RunError::unusable)?;
         plan.log();
-        plan.append_to(&ledger, own.source(), started).map_err(unusable)?;
+        plan.append_to(&ledger, own.source(), started).map_err(RunError::temporary)?;
         done.write().unwrap_or_else(|error| tracing::warn!("{error}"));
         pipeline.planned(&plan);
         already.extend(plan.hours());
@@ -169,13 +170,9 @@ fn window_to_fetch(settings: &Settings) -> Option<HourWindow> {
     settings.window
 }
 
-fn unusable(error: amp_core::disk::DiskError) -> RunError {
-    RunError::Unusable(error.to_string())
-}
-
 fn lock(staging: &Staging) -> Result<RunLock, RunError> {
     staging.lock("extract").map_err(|error| match error {
-        LockError::Held(_) => RunError::Busy(error.to_string()),
-        LockError::Io(..) => RunError::Unusable(error.to_string()),
+        LockError::Held(_) => RunError::temporary(error),
+        LockError::Io(..) => RunError::unusable(error),
     })
 }

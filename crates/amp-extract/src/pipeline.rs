@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use amp_cli::{PASSING, Retrier, Retryable, Session};
+use amp_cli::{Exit, PASSING, Retrier, Retryable, RunError, Session};
 use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
 use amp_core::retry::{RetryPolicy, Verdict};
@@ -29,7 +29,7 @@ use crate::plan::Plan;
 use crate::publish::Publisher;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
-use crate::summary::{RunError, Summary, locked};
+use crate::summary::{Summary, locked};
 use crate::throttle::Throttle;
 use crate::window_hours::{OpenHours, StagedWindow, came_of, log_unsettled};
 
@@ -136,7 +136,7 @@ impl<'a> Pipeline<'a> {
             return Err(error.clone());
         }
         let unfinished = self.summary().hours.unaccounted() > 0;
-        if self.session.stop.is_requested() && unfinished { Err(RunError::Interrupted) } else { Ok(()) }
+        if self.session.stop.is_requested() && unfinished { Err(RunError::told(Exit::Interrupted)) } else { Ok(()) }
     }
 
     /// Adds to the result what `plan` is about.

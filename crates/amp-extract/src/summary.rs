@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
+use amp_cli::{Document, Ending, Exit, Outcome, Page, RunError, human_bytes};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
@@ -11,21 +11,6 @@ use url::Url;
 
 use crate::owed::name_older;
 use crate::plan::Plan;
-
-/// Why a run ended before its work did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunError {
-    /// Settings or directories that cannot be used.
-    Unusable(String),
-    /// Another run holds the lock.
-    Busy(String),
-    /// Amplitude refuses us; the failures say why.
-    Refused,
-    /// The server's certificate is not accepted; the failures say why.
-    Untrusted,
-    /// A signal stopped it.
-    Interrupted,
-}
 
 /// Hours by what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -115,6 +100,8 @@ pub struct Summary {
     lasting_failures: u64,
     #[serde(skip)]
     error: Option<RunError>,
+    #[serde(skip)]
+    exit: Exit,
 }
 
 /// What several lanes share, one at a time.
@@ -153,6 +140,7 @@ impl Summary {
             older: Vec::new(),
             lasting_failures: 0,
             error: None,
+            exit: Exit::Done,
         }
     }
 
@@ -180,12 +168,9 @@ impl Summary {
 
     /// Notes why the run ended early.
     pub fn stopped_by(&mut self, error: RunError) {
-        match &error {
-            RunError::Unusable(error) | RunError::Busy(error) => {
-                tracing::error!("{error}");
-                self.failures.push(Failure { start: None, end: None, error: error.clone() });
-            }
-            RunError::Refused | RunError::Untrusted | RunError::Interrupted => {}
+        if let Some(error) = &error.message {
+            tracing::error!("{error}");
+            self.failures.push(Failure { start: None, end: None, error: error.clone() });
         }
         self.error = Some(error);
     }
@@ -197,8 +182,8 @@ impl Summary {
 
     /// Settles the outcome once all is counted.
     pub fn conclude(&mut self) {
-        let achieved = self.hours.extracted + self.hours.no_data > 0 || self.failures.is_empty();
         self.hours.unfinished = self.hours.unaccounted();
+        let has_all_asked = self.failures.is_empty();
         if !self.dry_run {
             for (window, error) in name_older(&self.older) {
                 let (start, end) = (window.map(HourWindow::start), window.map(HourWindow::end));
@@ -207,18 +192,16 @@ impl Summary {
             self.lasting_failures += self.older.len() as u64;
         }
         self.failures.sort_by_key(|failure| failure.start);
-        self.outcome = match &self.error {
-            Some(RunError::Interrupted) => Outcome::Interrupted,
-            _ if !self.failures.is_empty() => {
-                if achieved {
-                    Outcome::Partial
-                } else {
-                    Outcome::Failed
-                }
-            }
-            _ if self.hours.extracted + self.hours.skipped + self.hours.accepted > 0 => Outcome::Complete,
-            _ => Outcome::Empty,
-        };
+        let Hours { extracted, no_data, skipped, accepted, .. } = self.hours;
+        (self.outcome, self.exit) = Ending {
+            stopped_by: self.error.as_ref().map(|error| error.exit),
+            had_work: extracted + skipped + accepted > 0,
+            // What is owed and older is no failure of what was asked for.
+            achieved: extracted + no_data > 0 || has_all_asked,
+            failed: !self.failures.is_empty(),
+            lasting: self.lasting_failures > 0,
+        }
+        .conclude();
     }
 }
 
@@ -238,21 +221,13 @@ impl Document for Summary {
         let mut summary = Self::new(None, false);
         summary.failures =
             problems.iter().map(|error| Failure { start: None, end: None, error: error.clone() }).collect();
-        summary.error = Some(RunError::Unusable(String::new()));
+        summary.error = Some(RunError::told(Exit::Unusable));
         summary.conclude();
         summary
     }
 
     fn exit(&self) -> Exit {
-        match &self.error {
-            Some(RunError::Unusable(_) | RunError::Untrusted) => Exit::Unusable,
-            Some(RunError::Busy(_)) => Exit::Temporary,
-            Some(RunError::Refused) => Exit::Refused,
-            Some(RunError::Interrupted) => Exit::Interrupted,
-            None if self.failures.is_empty() => Exit::Done,
-            None if self.outcome == Outcome::Failed && self.lasting_failures == 0 => Exit::Temporary,
-            None => Exit::Incomplete,
-        }
+        self.exit
     }
 
     fn outcome(&self) -> Outcome {
@@ -290,7 +265,7 @@ impl Document for Summary {
     }
 
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if matches!(self.error, Some(RunError::Unusable(_) | RunError::Busy(_))) {
+        if self.error.as_ref().is_some_and(|error| error.message.is_some()) {
             // Nothing was done, and stderr says why.
             return Ok(());
         }

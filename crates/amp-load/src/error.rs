@@ -1,6 +1,6 @@
-//! Why a file was not loaded, and why a run ended before its end.
+//! Why a file was not loaded, and what an error of the store means for the run.
 
-use amp_cli::{Exit, Retryable};
+use amp_cli::{Exit, Retryable, RunError};
 use amp_core::disk::DiskError;
 use amp_core::receipt::Mismatch;
 use amp_core::retry::Verdict;
@@ -66,27 +66,6 @@ impl LoadError {
     }
 }
 
-/// Why a run ended before its end.
-#[derive(Debug)]
-pub(crate) struct RunError {
-    /// What the exit code is to say.
-    pub(crate) exit: Exit,
-    /// What happened and what to do.
-    pub(crate) error: String,
-}
-
-impl RunError {
-    /// Something is not as it must be for a run to begin.
-    pub(crate) fn unusable(error: impl ToString) -> Self {
-        Self { exit: Exit::Unusable, error: error.to_string() }
-    }
-
-    /// It may go later.
-    pub(crate) fn temporary(error: impl ToString) -> Self {
-        Self { exit: Exit::Temporary, error: error.to_string() }
-    }
-}
-
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         let exit = match (&error.kind, error.verdict()) {
@@ -97,6 +76,6 @@ impl From<StoreError> for RunError {
         };
         let advice =
             if exit == Exit::Temporary { "; check the network and the endpoint, or run again later" } else { "" };
-        Self { exit, error: format!("{error}{advice}") }
+        Self { exit, message: Some(format!("{error}{advice}")) }
     }
 }

@@ -25,7 +25,6 @@ pub mod upload;
 use amp_cli::Session;
 
 pub use args::Args;
-use error::RunError;
 use modes::Run;
 pub use settings::{IfExists, Settings};
 pub use summary::{Failure, Files, Summary, VERIFY_JOB, Verified};
@@ -39,9 +38,8 @@ pub async fn run(settings: Settings, session: &Session) -> Summary {
         (None, true) => modes::dry_run(&run, &mut summary).await,
         (None, false) => modes::load(&run, &mut summary).await,
     };
-    if let Err(RunError { exit, error }) = ended {
-        tracing::error!("{error}");
-        summary.record_run_error(exit, error);
+    if let Err(error) = ended {
+        summary.stopped_by(error);
     }
     summary.retries = run.retrier.retries();
     summary.seconds = session.seconds();

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use amp_cli::{Exit, Outcome};
+use amp_cli::{Ending, Exit};
 use amp_core::retry::Verdict;
 
 use crate::error::LoadError;
@@ -125,16 +125,13 @@ impl RunStats {
             (summary.bytes_uploaded, summary.manifests) = (counts.bytes, counts.manifests);
             summary.failures.append(&mut counts.failures);
             let achieved = counts.files.uploaded + counts.files.skipped + counts.manifests > 0;
-            let fine = summary.failures.is_empty();
-            (summary.outcome, summary.exit) = match (interrupted, fine, achieved) {
-                _ if counts.refused => (if achieved { Outcome::Partial } else { Outcome::Failed }, Exit::Refused),
-                (true, ..) => (Outcome::Interrupted, Exit::Interrupted),
-                (_, true, _) if found == 0 => (Outcome::Empty, Exit::Done),
-                (_, true, _) => (Outcome::Complete, Exit::Done),
-                (_, _, true) => (Outcome::Partial, Exit::Incomplete),
-                _ if counts.permanent => (Outcome::Failed, Exit::Incomplete),
-                _ => (Outcome::Failed, Exit::Temporary),
+            let stopped_by = match (counts.refused, interrupted) {
+                (true, _) => Some(Exit::Refused),
+                (_, true) => Some(Exit::Interrupted),
+                _ => None,
             };
+            let (failed, lasting) = (!summary.failures.is_empty(), counts.permanent);
+            summary.conclude(Ending { stopped_by, had_work: found > 0, achieved, failed, lasting });
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Outcome, Page, human_bytes};
+use amp_cli::{Document, Ending, Exit, Outcome, Page, RunError, human_bytes};
 use serde::Serialize;
 
 use crate::plan::PlannedUpload;
@@ -119,15 +119,18 @@ impl Summary {
     }
 
     /// Notes what ended the run before its end.
-    pub fn record_run_error(&mut self, exit: Exit, error: String) {
-        let done = self.files.uploaded + self.files.skipped + self.manifests > 0;
-        self.outcome = match exit {
-            Exit::Interrupted => Outcome::Interrupted,
-            _ if done => Outcome::Partial,
-            _ => Outcome::Failed,
-        };
-        self.exit = exit;
-        self.failures.push(Failure { file: None, key: None, error });
+    pub fn stopped_by(&mut self, RunError { exit, message }: RunError) {
+        if let Some(error) = message {
+            tracing::error!("{error}");
+            self.failures.push(Failure { file: None, key: None, error });
+        }
+        let achieved = self.files.uploaded + self.files.skipped + self.manifests > 0;
+        self.conclude(Ending { stopped_by: Some(exit), achieved, ..Ending::default() });
+    }
+
+    /// Settles the outcome.
+    pub(crate) fn conclude(&mut self, ending: Ending) {
+        (self.outcome, self.exit) = ending.conclude();
     }
 }
 
@@ -141,7 +144,9 @@ impl Summary {
 impl Document for Summary {
     fn unusable(problems: &[String]) -> Self {
         let mut summary = Self::new("");
-        problems.iter().for_each(|problem| summary.record_run_error(Exit::Unusable, problem.clone()));
+        let failures = problems.iter().map(|error| Failure { file: None, key: None, error: error.clone() });
+        summary.failures = failures.collect();
+        summary.stopped_by(RunError::told(Exit::Unusable));
         summary
     }
 

@@ -44,6 +44,25 @@ fn a_directory_without_permission_is_told() {
 }
 
 #[test]
+fn a_ledger_that_cannot_be_written_is_temporary_and_nothing_is_requested() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::new();
+    fs::create_dir_all(lab.path("extracted_data/.amp/hours")).unwrap();
+    let ledger = lab.path("extracted_data/.amp/hours/2025-11-06.jsonl");
+    fs::write(&ledger, "").unwrap();
+    fs::set_permissions(&ledger, fs::Permissions::from_mode(0o400)).unwrap();
+    let mut run = lab.command(&ALONE);
+    if fs::OpenOptions::new().append(true).open(&ledger).is_ok() {
+        // Root may write everywhere, but for this.
+        run = run.wrapped(&["setpriv", "--bounding-set=-dac_override"]);
+    }
+    let ran = run.run();
+    ran.exits(75);
+    ran.says(&["2025-11-06.jsonl", "Permission denied"]);
+    assert_eq!(lab.asked(), [""; 0]);
+}
+
+#[test]
 fn a_write_that_the_disk_refuses_leaves_nothing_and_the_next_run_needs_no_download() {
     let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(400));
     let size = lab.expected(&[HOUR]).values().next().unwrap().len();

@@ -1,7 +1,8 @@
 //! Says what would be loaded and changes nothing.
 
+use amp_cli::RunError;
+
 use super::Run;
-use crate::error::RunError;
 use crate::plan::PlannedUpload;
 use crate::stats::RunStats;
 use crate::summary::Summary;

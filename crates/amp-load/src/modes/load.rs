@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use amp_cli::RunError;
 use amp_core::ledger::Ledger;
 use amp_core::lock::LockError;
 use amp_core::stage::Staging;
 
 use super::Run;
-use crate::error::RunError;
 use crate::inspect::FileInspector;
 use crate::loader::Loader;
 use crate::manifest::Manifests;

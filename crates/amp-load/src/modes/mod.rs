@@ -6,14 +6,13 @@ mod verify;
 
 use std::sync::Arc;
 
-use amp_cli::{Exit, Retrier, Session, Stop};
+use amp_cli::{Exit, Retrier, RunError, Session, Stop};
 use amp_core::stage::{Scan, Staging};
 
 pub(crate) use dry_run::dry_run;
 pub(crate) use load::load;
 pub(crate) use verify::verify;
 
-use crate::error::RunError;
 use crate::manifest::{Destination, KeyTaken, Manifests};
 use crate::plan::{Plan, PlannedUpload};
 use crate::settings::Settings;
@@ -81,7 +80,7 @@ impl<'a> Run<'a> {
         let connecting =
             S3Store::connect(bucket, object_options.clone(), common.ca_bundle.as_ref(), common.read_timeout);
         let Some(store) = self.stop.unless_requested(connecting).await else {
-            return Err(RunError { exit: Exit::Interrupted, error: "stopped before anything was done".into() });
+            return Err(RunError { exit: Exit::Interrupted, message: Some("stopped before anything was done".into()) });
         };
         let store = store?;
         self.retrier.run(|_| store.check(keys.prefix())).await?;

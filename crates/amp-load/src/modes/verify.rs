@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amp_cli::{Exit, Outcome, Retrier, Retryable};
+use amp_cli::{Ending, Exit, Retrier, Retryable, RunError};
 use amp_core::ledger::{Ledger, LoadRecord};
 use amp_core::receipt::{Expected, Mismatch, Receipt};
 use amp_core::retry::Verdict;
@@ -10,7 +10,6 @@ use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use super::Run;
-use crate::error::RunError;
 use crate::manifest::ManifestJournal;
 use crate::plan::PlannedUpload;
 use crate::store::{S3Store, StoreError, StoreErrorKind};
@@ -142,18 +141,21 @@ impl Findings {
     fn conclude(mut self, summary: &mut Summary, interrupted: bool) {
         self.verified.missing.sort_unstable();
         self.verified.different.sort_unstable();
-        let fine = self.failures.is_empty();
         let Verified { checked, missing, different, not_verified } = &self.verified;
-        let found = missing.len() + different.len() + not_verified;
-        (summary.outcome, summary.exit) = match *checked {
-            _ if interrupted => (Outcome::Interrupted, Exit::Interrupted),
-            0 if fine => (Outcome::Empty, Exit::Done),
-            _ if fine => (Outcome::Complete, Exit::Done),
-            0 if self.denied == self.failures.len() => (Outcome::Failed, Exit::Refused),
-            0 if !self.permanent => (Outcome::Failed, Exit::Temporary),
-            checked if checked == found => (Outcome::Failed, Exit::Incomplete),
-            _ => (Outcome::Partial, Exit::Incomplete),
+        let deviating = missing.len() + different.len() + not_verified;
+        let failed = !self.failures.is_empty();
+        let stopped_by = match (interrupted, *checked) {
+            (true, _) => Some(Exit::Interrupted),
+            (_, 0) if failed && self.denied == self.failures.len() => Some(Exit::Refused),
+            _ => None,
         };
+        summary.conclude(Ending {
+            stopped_by,
+            had_work: *checked > 0,
+            achieved: *checked > deviating,
+            failed,
+            lasting: self.permanent || deviating > 0,
+        });
         summary.failures = self.failures;
         summary.verified = Some(self.verified);
     }
