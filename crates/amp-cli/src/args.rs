@@ -24,34 +24,50 @@ Exit codes:
   75   temporary: all retries used and nothing achieved, or another run holds the lock
   130  stopped by SIGINT, 143 by SIGTERM; nothing partial is left";
 
+const EXTRACTED_DIR: Setting =
+    Setting::flag("--extracted-dir", "Directory of staged files").env(&["AMP_EXTRACTED_DIR"]).default("extracted_data");
+const LOG_DIR: Setting = Setting::flag("--log-dir", "Directory of log files").env(&["AMP_LOG_DIR"]).default("logs");
+const LOG_KEEP: Setting =
+    Setting::flag("--log-keep", "Log files kept of this program").env(&["AMP_LOG_KEEP"]).default("90");
+const MAX_RETRIES: Setting =
+    Setting::flag("--max-retries", "Retries after the first try").env(&["AMP_MAX_RETRIES"]).default("3; amp-load: 10");
+const RETRY_BASE: Setting = Setting::flag("--retry-base", "First backoff; it doubles up to 60 s, with jitter")
+    .env(&["AMP_RETRY_BASE"])
+    .default("2s; amp-load: 200ms");
+const RETRY_FOR: Setting =
+    Setting::flag("--retry-for", "Retry a temporary failure for at least this long, beyond --max-retries")
+        .env(&["AMP_RETRY_FOR"])
+        .default("0");
+const READ_TIMEOUT: Setting = Setting::flag("--read-timeout", "Fail after this long without receiving data")
+    .env(&["AMP_READ_TIMEOUT"])
+    .default("300s");
+const CA_BUNDLE: Setting = Setting::variable(&["AWS_CA_BUNDLE", "SSL_CERT_FILE"], "the trusted certificates");
+/// Where the metrics go; it is also looked for when the other settings cannot be used.
+pub(crate) const METRICS_FILE: Setting =
+    Setting::flag("--metrics-file", "Metrics of the run for Prometheus, as a file or in a directory")
+        .env(&["AMP_METRICS_FILE"]);
+
 /// Flags that both programs have, as typed.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// Directory of staged files [env: AMP_EXTRACTED_DIR] [default: extracted_data]
-    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
-    pub extracted_dir: Option<String>,
-    /// Directory of log files [env: AMP_LOG_DIR] [default: logs]
-    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
-    pub log_dir: Option<String>,
-    /// Log files kept of this program [env: AMP_LOG_KEEP] [default: 90]
-    #[arg(long, value_name = "N", help_heading = "Directories", hide_short_help = true)]
-    pub log_keep: Option<String>,
+    #[arg(long, help = EXTRACTED_DIR.help(), value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
+    pub(crate) extracted_dir: Option<String>,
+    #[arg(long, help = LOG_DIR.help(), value_name = "DIR", help_heading = "Directories", value_hint = ValueHint::DirPath)]
+    pub(crate) log_dir: Option<String>,
+    #[arg(long, help = LOG_KEEP.help(), value_name = "N", help_heading = "Directories", hide_short_help = true)]
+    pub(crate) log_keep: Option<String>,
     /// Read settings from FILE (-: stdin) instead of looking for .env here and in the parent directories
     #[arg(long, value_name = "FILE", help_heading = "Directories", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 
-    /// Retries after the first try [env: AMP_MAX_RETRIES] [default: 3; amp-load: 10]
-    #[arg(long, value_name = "N", help_heading = "Network", hide_short_help = true)]
-    pub max_retries: Option<String>,
-    /// First backoff; it doubles up to 60 s, with jitter [env: AMP_RETRY_BASE] [default: 2s; amp-load: 200ms]
-    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
-    pub retry_base: Option<String>,
-    /// Retry a temporary failure for at least this long, beyond --max-retries [env: AMP_RETRY_FOR] [default: 0]
-    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
-    pub retry_for: Option<String>,
-    /// Fail after this long without receiving data [env: AMP_READ_TIMEOUT] [default: 300s]
-    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
-    pub read_timeout: Option<String>,
+    #[arg(long, help = MAX_RETRIES.help(), value_name = "N", help_heading = "Network", hide_short_help = true)]
+    pub(crate) max_retries: Option<String>,
+    #[arg(long, help = RETRY_BASE.help(), value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    pub(crate) retry_base: Option<String>,
+    #[arg(long, help = RETRY_FOR.help(), value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    pub(crate) retry_for: Option<String>,
+    #[arg(long, help = READ_TIMEOUT.help(), value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    pub(crate) read_timeout: Option<String>,
 
     /// Form of the result on stdout
     #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
@@ -76,9 +92,8 @@ pub struct CommonArgs {
         hide_short_help = true
     )]
     pub log_format: LogFormat,
-    /// Metrics of the run for Prometheus, as a file or in a directory [env: AMP_METRICS_FILE]
-    #[arg(long, value_name = "PATH", help_heading = "Output", value_hint = ValueHint::AnyPath)]
-    pub metrics_file: Option<String>,
+    #[arg(long, help = METRICS_FILE.help(), value_name = "PATH", help_heading = "Output", value_hint = ValueHint::AnyPath)]
+    pub(crate) metrics_file: Option<String>,
     /// Say more on stderr; twice for debugging
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: u8,
@@ -147,38 +162,17 @@ pub struct Common {
     pub dry_run: bool,
 }
 
-const EXTRACTED_DIR: Setting =
-    Setting { flag: Some("--extracted-dir"), env: &["AMP_EXTRACTED_DIR"], what: "the directory of staged files" };
-const LOG_DIR: Setting = Setting { flag: Some("--log-dir"), env: &["AMP_LOG_DIR"], what: "the directory of logs" };
-const LOG_KEEP: Setting = Setting { flag: Some("--log-keep"), env: &["AMP_LOG_KEEP"], what: "the number of logs" };
-const MAX_RETRIES: Setting =
-    Setting { flag: Some("--max-retries"), env: &["AMP_MAX_RETRIES"], what: "the number of retries" };
-const RETRY_BASE: Setting = Setting { flag: Some("--retry-base"), env: &["AMP_RETRY_BASE"], what: "the first backoff" };
-const RETRY_FOR: Setting =
-    Setting { flag: Some("--retry-for"), env: &["AMP_RETRY_FOR"], what: "the time to go on retrying" };
-const READ_TIMEOUT: Setting =
-    Setting { flag: Some("--read-timeout"), env: &["AMP_READ_TIMEOUT"], what: "the read timeout" };
-const CA_BUNDLE: Setting =
-    Setting { flag: None, env: &["AWS_CA_BUNDLE", "SSL_CERT_FILE"], what: "the trusted certificates" };
-/// Where the metrics go; it is also looked for when the other settings cannot be used.
-pub(crate) const METRICS_FILE: Setting =
-    Setting { flag: Some("--metrics-file"), env: &["AMP_METRICS_FILE"], what: "the file of metrics" };
-
 impl Common {
     /// What the flags, the environment and `.env` say; what is wrong is noted in `resolver`.
-    pub fn resolve(args: &CommonArgs, program: &Program, resolver: &mut Resolver) -> Self {
-        let mut path = |setting, flag: &Option<String>, default: &str| {
-            resolver.default(setting, default);
-            resolver.path(setting, flag.as_deref()).unwrap_or_else(|| default.into())
-        };
-        let extracted_dir = path(&EXTRACTED_DIR, &args.extracted_dir, "extracted_data");
-        let log_dir = path(&LOG_DIR, &args.log_dir, "logs");
-        let log_keep = resolver.optional(&LOG_KEEP, args.log_keep.as_deref(), |text| parse_number(text, 1));
+    pub fn resolve(args: &CommonArgs, program: &Program, resolver: &mut Resolver) -> Option<Self> {
+        let extracted_dir = resolver.path(&EXTRACTED_DIR, args.extracted_dir.as_deref());
+        let log_dir = resolver.path(&LOG_DIR, args.log_dir.as_deref());
+        let log_keep = resolver.value(&LOG_KEEP, args.log_keep.as_deref(), |text| parse_number(text, 1));
         let max_retries = resolver.optional(&MAX_RETRIES, args.max_retries.as_deref(), |text| parse_number(text, 0));
         let base = resolver.optional(&RETRY_BASE, args.retry_base.as_deref(), parse_duration);
-        let retry_for = resolver.optional(&RETRY_FOR, args.retry_for.as_deref(), parse_duration);
+        let retry_for = resolver.value(&RETRY_FOR, args.retry_for.as_deref(), parse_duration);
         let read_timeout =
-            resolver.optional(&READ_TIMEOUT, args.read_timeout.as_deref(), |text| match parse_duration(text)? {
+            resolver.value(&READ_TIMEOUT, args.read_timeout.as_deref(), |text| match parse_duration(text)? {
                 Duration::ZERO => Err("must be greater than zero".to_owned()),
                 timeout => Ok(timeout),
             });
@@ -188,19 +182,16 @@ impl Common {
             base: base.unwrap_or(program.retry_base),
             retry_for: retry_for.unwrap_or_default(),
         };
-        let read_timeout = read_timeout.unwrap_or(Duration::from_secs(300));
         resolver.default(&MAX_RETRIES, retry.max_retries);
         resolver.default(&RETRY_BASE, format_args!("{:?}", retry.base));
-        resolver.default(&RETRY_FOR, format_args!("{:?}", retry.retry_for));
-        resolver.default(&READ_TIMEOUT, format_args!("{read_timeout:?}"));
-        Self {
-            extracted_dir,
-            log_dir,
+        Some(Self {
+            extracted_dir: extracted_dir?,
+            log_dir: log_dir?,
             ca_bundle,
-            log_keep: log_keep.unwrap_or(90),
+            log_keep: log_keep?,
             retry,
-            read_timeout,
+            read_timeout: read_timeout?,
             dry_run: args.dry_run,
-        }
+        })
     }
 }

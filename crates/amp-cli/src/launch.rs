@@ -83,7 +83,7 @@ where
         heard.for_each(|warning| start.complain("warning", warning));
         unusable(problems, report)
     };
-    let Resolved { settings, log_subject } = match (resolver.finish(), resolved) {
+    let (common, Resolved { settings, log_subject }) = match (resolver.finish(), common.zip(resolved)) {
         (Ok(()), Some(resolved)) => resolved,
         (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()], report),
         (Err(SettingsError(problems)), _) => return unusable(&problems, report),

@@ -2,6 +2,7 @@
 
 #![allow(rustdoc::bare_urls, reason = "doc comments here are help texts")]
 
+use amp_cli::settings::Setting;
 use amp_cli::{Choices, CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
 
@@ -13,6 +14,33 @@ Examples:
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
   amp-extract --dry-run                          what would be requested
   amp-extract --status --last 8w                 status of each hour of the last 8 weeks";
+
+pub(crate) const API_KEY: Setting = Setting::variable(&["AMP_API_KEY"], "the Amplitude API key");
+pub(crate) const SECRET_KEY: Setting = Setting::variable(&["AMP_SECRET_KEY"], "the Amplitude secret key");
+pub(crate) const SHARD: Setting =
+    Setting::flag("--shard", "The I-th of N contiguous slices of the window, counted from 1");
+pub(crate) const REPAIR_DAYS: Setting =
+    Setting::flag("--repair-days", "Days before today of which owed hours are fetched without a window").default("7");
+pub(crate) const REGION: Setting = Setting::flag("--region", "Data residency").env(&["AMP_REGION"]).default("eu");
+pub(crate) const BASE_URL: Setting = Setting::flag("--base-url", "Export endpoint")
+    .env(&["AMP_BASE_URL"])
+    .default("https://analytics.eu.amplitude.com; us: https://amplitude.com");
+pub(crate) const PARALLEL: Setting =
+    Setting::flag("--parallel", "Days asked for at the same time, at most 8; the API allows few")
+        .env(&["AMP_PARALLEL"])
+        .default("2");
+pub(crate) const DOWNLOAD_DIR: Setting =
+    Setting::flag("--download-dir", "Directory of downloads").env(&["AMP_DOWNLOAD_DIR"]).default("downloaded_data");
+pub(crate) const FORMAT: Setting =
+    Setting::flag("--format", "Staged files: json, or json.gz as they came").env(&["AMP_FORMAT"]).default("json");
+pub(crate) const THREADS: Setting = Setting::flag("--threads", "Entries unpacked at the same time")
+    .env(&["AMP_THREADS"])
+    .default("one more than the cores, at most 9");
+pub(crate) const MAX_UNPACKED: Setting =
+    Setting::flag("--max-unpacked", "Most bytes that an archive may unpack to, such as 20G")
+        .default("what the disk has free, less 5 %");
+pub(crate) const MAX_RATIO: Setting =
+    Setting::flag("--max-ratio", "Maximum expansion ratio of an archive").default("250");
 
 /// Exports raw events from Amplitude into extracted_data/, whole hours of UTC at a time.
 ///
@@ -34,14 +62,10 @@ pub struct Args {
     /// Last days (3d) or weeks (2w) through yesterday, or last settled hours (12h)
     #[arg(long, value_name = "SPAN", help_heading = "Window")]
     pub last: Option<String>,
-    /// The I-th of N contiguous slices of the window, counted from 1
-    #[arg(long, value_name = "I/N", help_heading = "Window", hide_short_help = true)]
-    pub shard: Option<String>,
-    /// Days before today of which owed hours are fetched without a window [default: 7]
-    ///
-    /// Older ones are reported by each run without a window, which then ends with 1.
-    #[arg(long, value_name = "N", help_heading = "Window", hide_short_help = true)]
-    pub repair_days: Option<String>,
+    #[arg(long, help = SHARD.help(), value_name = "I/N", help_heading = "Window", hide_short_help = true)]
+    pub(crate) shard: Option<String>,
+    #[arg(long, help = REPAIR_DAYS.help(), long_help = format!("{}\n\nOlder ones are reported by each run without a window, which then ends with 1.", REPAIR_DAYS.help()), value_name = "N", help_heading = "Window", hide_short_help = true)]
+    pub(crate) repair_days: Option<String>,
     /// Fetch hours again even if done, and ignore leftover archives
     #[arg(long, help_heading = "Window")]
     pub force: bool,
@@ -62,38 +86,30 @@ pub struct Args {
     #[arg(long, requires = "status", help_heading = "Output", hide_short_help = true)]
     pub fail: bool,
 
-    /// Data residency [env: AMP_REGION] [default: eu]
-    #[arg(long, value_name = "REGION", value_parser = Choices(&["eu", "us"]), help_heading = "Network")]
-    pub region: Option<String>,
-    /// Export endpoint [env: AMP_BASE_URL] [default: https://analytics.eu.amplitude.com; us: https://amplitude.com]
-    #[arg(long, value_name = "URL", help_heading = "Network", hide_short_help = true)]
-    pub base_url: Option<String>,
-    /// Days asked for at the same time, at most 8; the API allows few [env: AMP_PARALLEL] [default: 2]
-    #[arg(long, value_name = "N", help_heading = "Network")]
-    pub parallel: Option<String>,
+    #[arg(long, help = REGION.help(), value_name = "REGION", value_parser = Choices(&["eu", "us"]), help_heading = "Network")]
+    pub(crate) region: Option<String>,
+    #[arg(long, help = BASE_URL.help(), value_name = "URL", help_heading = "Network", hide_short_help = true)]
+    pub(crate) base_url: Option<String>,
+    #[arg(long, help = PARALLEL.help(), value_name = "N", help_heading = "Network")]
+    pub(crate) parallel: Option<String>,
     /// Take any 404 for "no data", not only one in Amplitude's own words
     #[arg(long, help_heading = "Network", hide_short_help = true)]
     pub any_404_is_empty: bool,
 
-    /// Directory of downloads [env: AMP_DOWNLOAD_DIR] [default: downloaded_data]
-    #[arg(long, value_name = "DIR", help_heading = "Directories", value_hint = clap::ValueHint::DirPath, hide_short_help = true)]
-    pub download_dir: Option<String>,
+    #[arg(long, help = DOWNLOAD_DIR.help(), value_name = "DIR", help_heading = "Directories", value_hint = clap::ValueHint::DirPath, hide_short_help = true)]
+    pub(crate) download_dir: Option<String>,
     /// Keep the archives when their files are staged
     #[arg(long, help_heading = "Directories", hide_short_help = true)]
     pub keep_archives: bool,
 
-    /// Staged files: json, or json.gz as they came [env: AMP_FORMAT] [default: json]
-    #[arg(long, value_name = "FORMAT", value_parser = Choices(&["json", "json.gz"]), help_heading = "Unpacking")]
-    pub format: Option<String>,
-    /// Entries unpacked at the same time [env: AMP_THREADS] [default: one more than the cores, at most 9]
-    #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
-    pub threads: Option<String>,
-    /// Most bytes that an archive may unpack to, such as 20G [default: what the disk has free, less 5 %]
-    #[arg(long, value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
-    pub max_unpacked: Option<String>,
-    /// Maximum expansion ratio of an archive [default: 250]
-    #[arg(long, value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
-    pub max_ratio: Option<String>,
+    #[arg(long, help = FORMAT.help(), value_name = "FORMAT", value_parser = Choices(&["json", "json.gz"]), help_heading = "Unpacking")]
+    pub(crate) format: Option<String>,
+    #[arg(long, help = THREADS.help(), value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
+    pub(crate) threads: Option<String>,
+    #[arg(long, help = MAX_UNPACKED.help(), value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
+    pub(crate) max_unpacked: Option<String>,
+    #[arg(long, help = MAX_RATIO.help(), value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
+    pub(crate) max_ratio: Option<String>,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "its fields say it")]

@@ -12,7 +12,10 @@ use amp_core::window::{HourWindow, ResolvedWindow, Shard, WindowError, WindowSpe
 use chrono::{DateTime, Datelike, Utc};
 use url::Url;
 
-use crate::args::Args;
+use crate::args::{
+    API_KEY, Args, BASE_URL, DOWNLOAD_DIR, FORMAT, MAX_RATIO, MAX_UNPACKED, PARALLEL, REGION, REPAIR_DAYS, SECRET_KEY,
+    SHARD, THREADS,
+};
 
 /// The ledger is looked at for each day; ten years are read in moments, and nobody repairs older ones unnamed.
 const MOST_REPAIR_DAYS: u32 = 3_660;
@@ -84,33 +87,20 @@ pub struct Settings {
     pub max_ratio: u64,
 }
 
-const fn flag(flag: &'static str, what: &'static str) -> Setting {
-    Setting { flag: Some(flag), env: &[], what }
-}
-
-const API_KEY: Setting = Setting { flag: None, env: &["AMP_API_KEY"], what: "the Amplitude API key" };
-const SECRET_KEY: Setting = Setting { flag: None, env: &["AMP_SECRET_KEY"], what: "the Amplitude secret key" };
-const REGION: Setting = Setting { flag: Some("--region"), env: &["AMP_REGION"], what: "the region" };
-const BASE_URL: Setting = Setting { flag: Some("--base-url"), env: &["AMP_BASE_URL"], what: "the export endpoint" };
-const DOWNLOAD_DIR: Setting =
-    Setting { flag: Some("--download-dir"), env: &["AMP_DOWNLOAD_DIR"], what: "the directory of downloads" };
-const FORMAT: Setting = Setting { flag: Some("--format"), env: &["AMP_FORMAT"], what: "the staged format" };
-const THREADS: Setting = Setting { flag: Some("--threads"), env: &["AMP_THREADS"], what: "the number of threads" };
-const PARALLEL: Setting = Setting { flag: Some("--parallel"), env: &["AMP_PARALLEL"], what: "the number of requests" };
-
 impl Settings {
     /// What `args`, the environment and `.env` say at `now`; what is wrong is noted in `resolver`.
     pub fn resolve(args: &Args, resolver: &mut Resolver, now: DateTime<Utc>) -> Option<Resolved<Self>> {
         let only_looks = args.common.dry_run || args.status;
-        let mut key = |setting: &Setting| match resolver.secret(setting) {
+        let mut key = |setting: &Setting, what| match resolver.secret(setting) {
             None if only_looks => Some(Secret::new(String::new())),
             None => {
-                resolver.missing(setting);
+                resolver.missing(setting, what);
                 None
             }
             found => found,
         };
-        let (api_key, secret_key) = (key(&API_KEY), key(&SECRET_KEY));
+        let (api_key, secret_key) =
+            (key(&API_KEY, "the Amplitude API key"), key(&SECRET_KEY, "the Amplitude secret key"));
         let lacks_key = api_key.as_ref().is_some_and(|key| key.expose().is_empty());
         let region =
             resolver.optional(&REGION, args.region.as_deref(), |text| match text.to_ascii_lowercase().as_str() {
@@ -131,27 +121,23 @@ impl Settings {
         if let Some(url) = &base_url {
             resolver.default(&BASE_URL, url);
         }
-        let format = resolver.optional(&FORMAT, args.format.as_deref(), |text| match text {
+        let format = resolver.value(&FORMAT, args.format.as_deref(), |text| match text {
             "json" => Ok(Format::Json),
             "json.gz" => Ok(Format::JsonGz),
             _ => Err(format!("`{text}` is neither json nor json.gz")),
         });
         let threads = resolver.optional(&THREADS, args.threads.as_deref(), parse_parallelism);
-        let parallel = resolver.optional(&PARALLEL, args.parallel.as_deref(), |text| match parse_number(text, 1)? {
+        let parallel = resolver.value(&PARALLEL, args.parallel.as_deref(), |text| match parse_number(text, 1)? {
             parallel @ 1..=MOST_PARALLEL => Ok(parallel),
             _ => Err(format!("`{text}` is too large (maximum {MOST_PARALLEL})")),
         });
-        let mut number = |name, flag_value: &Option<String>, least| {
-            resolver.optional(&flag(name, ""), flag_value.as_deref(), |text| parse_number(text, least))
-        };
-        let max_ratio = number("--max-ratio", &args.max_ratio, 1u32);
-        let repair_days = resolver.optional(&flag("--repair-days", ""), args.repair_days.as_deref(), |text| {
-            match parse_number(text, 0)? {
+        let max_ratio = resolver.value(&MAX_RATIO, args.max_ratio.as_deref(), |text| parse_number(text, 1u32));
+        let repair_days =
+            resolver.value(&REPAIR_DAYS, args.repair_days.as_deref(), |text| match parse_number(text, 0)? {
                 days @ 0..=MOST_REPAIR_DAYS => Ok(days),
                 _ => Err(format!("`{text}` is too long ago; at most {MOST_REPAIR_DAYS} days")),
-            }
-        });
-        let max_unpacked = resolver.optional(&flag("--max-unpacked", ""), args.max_unpacked.as_deref(), parse_bytes);
+            });
+        let max_unpacked = resolver.optional(&MAX_UNPACKED, args.max_unpacked.as_deref(), parse_bytes);
         let download_dir = resolver.path(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
         let named = resolve_window(args, resolver, now);
@@ -169,7 +155,7 @@ impl Settings {
                 truncated: planned.truncated,
                 daily,
                 shard: shard.filter(|_| daily),
-                repair_days: repair_days.unwrap_or(7),
+                repair_days: repair_days?,
                 force: args.force,
                 accept_missing: args.accept_missing,
                 base_url: base_url?,
@@ -179,13 +165,13 @@ impl Settings {
                 lacks_key,
                 status: args.status,
                 fail: args.fail,
-                download_dir: download_dir.unwrap_or_else(|| "downloaded_data".into()),
+                download_dir: download_dir?,
                 keep_archives: args.keep_archives,
-                format: format.unwrap_or(Format::Json),
+                format: format?,
                 threads: threads.unwrap_or_else(usual_threads),
-                parallel: parallel.unwrap_or(2),
+                parallel: parallel?,
                 max_unpacked,
-                max_ratio: u64::from(max_ratio.unwrap_or(250)),
+                max_ratio: u64::from(max_ratio?),
             },
         })
     }
@@ -212,7 +198,7 @@ fn resolve_window(
     now: DateTime<Utc>,
 ) -> Option<(ResolvedWindow, Option<Shard>, bool)> {
     let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    let shard = resolver.optional(&flag("--shard", ""), args.shard.as_deref(), str::parse::<Shard>);
+    let shard = resolver.optional(&SHARD, args.shard.as_deref(), str::parse::<Shard>);
     let named_ones = [&args.date, &args.start, &args.end, &args.last];
     let daily = named_ones.into_iter().all(|value| given(value).is_none());
     let spec = match (given(&args.date), given(&args.start), given(&args.end), given(&args.last)) {

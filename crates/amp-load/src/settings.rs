@@ -11,7 +11,10 @@ use amp_core::receipt::Algorithm;
 use chrono::{DateTime, Utc};
 
 pub(crate) use self::object_options::{CANNED_ACLS, STORAGE_CLASSES};
-use crate::args::Args;
+use crate::args::{
+    ACCESS_KEY, ADDRESSING, ALLOW_HTTP, Args, BUCKET, CHECKSUM, CONCURRENCY, DAYS, ENDPOINT, IF_EXISTS, MANIFESTS,
+    MULTIPART_THRESHOLD, OWNER, PREFIX, REGION, SECRET_KEY, SESSION_TOKEN, TEMPLATE,
+};
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
 use crate::store::{Addressing, BucketConfig, ObjectOptions, StaticCredentials};
@@ -54,37 +57,6 @@ pub enum IfExists {
     Fail,
 }
 
-const fn flag(flag: &'static str) -> Setting {
-    Setting { flag: Some(flag), env: &[], what: "" }
-}
-
-const BUCKET: Setting = Setting { flag: Some("--bucket"), env: &["AWS_BUCKET_NAME"], what: "the bucket" };
-const ACCESS_KEY: Setting = Setting { flag: None, env: &["AWS_ACCESS_KEY"], what: "the AWS access key" };
-const SECRET_KEY: Setting = Setting { flag: None, env: &["AWS_SECRET_KEY"], what: "the AWS secret key" };
-const SESSION_TOKEN: Setting = Setting { flag: None, env: &["AWS_SESSION_TOKEN"], what: "the AWS session token" };
-const ADDRESSING: Setting =
-    Setting { flag: Some("--addressing"), env: &["AMP_ADDRESSING"], what: "where the bucket's name stands" };
-const REGION: Setting =
-    Setting { flag: Some("--aws-region"), env: &["AWS_REGION", "AWS_DEFAULT_REGION"], what: "the AWS region" };
-const ENDPOINT: Setting = Setting {
-    flag: Some("--endpoint-url"),
-    env: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
-    what: "the S3 endpoint",
-};
-const ALLOW_HTTP: Setting = Setting { flag: None, env: &["AMP_ALLOW_HTTP"], what: "whether plain http is accepted" };
-const PREFIX: Setting = Setting { flag: Some("--prefix"), env: &["AMP_S3_PREFIX"], what: "the key prefix" };
-const TEMPLATE: Setting =
-    Setting { flag: Some("--key-template"), env: &["AMP_KEY_TEMPLATE"], what: "the key template" };
-const MANIFESTS: Setting =
-    Setting { flag: Some("--manifest-prefix"), env: &["AMP_MANIFEST_PREFIX"], what: "the prefix of manifests" };
-const OWNER: Setting = Setting {
-    flag: Some("--expected-bucket-owner"),
-    env: &["AMP_EXPECTED_BUCKET_OWNER"],
-    what: "the account of the bucket",
-};
-const CONCURRENCY: Setting =
-    Setting { flag: Some("--concurrency"), env: &["AMP_CONCURRENCY"], what: "the parallelism" };
-
 /// What the AWS SDK reads by itself.
 const READ_BY_THE_SDK: [&str; 12] = [
     "AWS_ACCESS_KEY_ID",
@@ -117,39 +89,39 @@ impl Settings {
                 )),
                 (prefix, _) => prefix.map_err(|error| error.to_string()),
             });
-        let concurrency = resolver.optional(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
-        let if_exists = resolver.optional(&flag("--if-exists"), args.if_exists.as_deref(), |text| match text {
+        let concurrency = resolver.value(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
+        let if_exists = resolver.value(&IF_EXISTS, args.if_exists.as_deref(), |text| match text {
             "overwrite" => Ok(IfExists::Overwrite),
             "skip" => Ok(IfExists::Skip),
             "fail" => Ok(IfExists::Fail),
             _ => Err(format!("`{text}` is neither overwrite nor skip nor fail")),
         });
-        let checksum = resolver.optional(&flag("--checksum"), args.checksum.as_deref(), |text| match text {
+        let checksum = resolver.value(&CHECKSUM, args.checksum.as_deref(), |text| match text {
             "crc64nvme" => Ok(Algorithm::Crc64nvme),
             "crc32c" => Ok(Algorithm::Crc32c),
             "sha256" => Ok(Algorithm::Sha256),
             _ => Err(format!("`{text}` is neither crc64nvme nor crc32c nor sha256")),
         });
-        let threshold = flag("--multipart-threshold");
-        let multipart_threshold =
-            resolver.optional(&threshold, args.multipart_threshold.as_deref(), |text| match parse_bytes(text)? {
+        let multipart_threshold = resolver.value(&MULTIPART_THRESHOLD, args.multipart_threshold.as_deref(), |text| {
+            match parse_bytes(text)? {
                 bytes if bytes > MAX_PUT_BYTES => Err("S3 takes at most 5GiB in one part".to_owned()),
                 bytes => Ok(bytes),
-            });
+            }
+        });
         let object_options = object_options::resolve(args, resolver);
-        let days = resolver.optional(&flag("--days"), args.days.as_deref(), |text| parse_number(text, 1));
+        let days = resolver.value(&DAYS, args.days.as_deref(), |text| parse_number(text, 1));
         let settings = Self {
             bucket: bucket?,
             keys: keys?,
             manifest_prefix,
-            if_exists: if_exists.unwrap_or(IfExists::Overwrite),
-            concurrency: concurrency.unwrap_or(16),
-            checksum: checksum.unwrap_or(Algorithm::Crc64nvme),
-            multipart_threshold: multipart_threshold.unwrap_or(64 << 20),
+            if_exists: if_exists?,
+            concurrency: concurrency?,
+            checksum: checksum?,
+            multipart_threshold: multipart_threshold?,
             object_options,
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
-            verify_days: args.verify.then_some(days.unwrap_or(30)),
+            verify_days: days.filter(|_| args.verify),
         };
         Some(Resolved { settings, log_subject: (!args.common.dry_run).then(String::new) })
     }
@@ -158,7 +130,7 @@ impl Settings {
 fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> {
     let named = resolver.text(&BUCKET, args.bucket.as_deref()).is_some();
     if !named && !args.common.dry_run {
-        resolver.missing(&BUCKET);
+        resolver.missing(&BUCKET, "the bucket");
     }
     let credentials = match (resolver.secret(&ACCESS_KEY), resolver.secret(&SECRET_KEY)) {
         (Some(access_key), Some(secret_key)) => {
@@ -170,7 +142,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         (None, None) => None,
         (access, _) => {
             let (set, unset) = if access.is_some() { (ACCESS_KEY, SECRET_KEY) } else { (SECRET_KEY, ACCESS_KEY) };
-            let names = |setting: &Setting| setting.env.join(", ");
+            let names = |setting: &Setting| setting.names().join(", ");
             resolver.problem(format!(
                 "{} is set and {} is not: set both, or neither to use AWS's own profiles and roles",
                 names(&set),
@@ -186,7 +158,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
             Err(_) => error,
         })
     });
-    let addressing = resolver.optional(&ADDRESSING, args.addressing.as_deref(), |text| match text {
+    let addressing = resolver.value(&ADDRESSING, args.addressing.as_deref(), |text| match text {
         "auto" => Ok(Addressing::Auto),
         "path" => Ok(Addressing::Path),
         "virtual" => Ok(Addressing::Virtual),
@@ -208,7 +180,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
         credentials,
         region,
         endpoint,
-        addressing: addressing.unwrap_or(Addressing::Auto),
+        addressing: addressing?,
         allow_http,
         owner,
     })
@@ -217,10 +189,7 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
     let prefix = resolver.text(&PREFIX, args.prefix.as_deref()).unwrap_or_default();
     resolver.default(&PREFIX, "empty");
-    resolver.default(&TEMPLATE, "{file}");
-    let given = resolver.text(&TEMPLATE, args.key_template.as_deref()).is_some();
-    let parse = |text: &str| KeyTemplate::parse(&prefix, text);
-    if given { resolver.optional(&TEMPLATE, args.key_template.as_deref(), parse) } else { parse("{file}").ok() }
+    resolver.value(&TEMPLATE, args.key_template.as_deref(), |text| KeyTemplate::parse(&prefix, text))
 }
 
 #[cfg(test)]

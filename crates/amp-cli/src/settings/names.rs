@@ -2,38 +2,14 @@
 
 use super::Resolver;
 
-/// Every name of both programs that begins with `AMP_`: they share one `.env`.
-const KNOWN: [&str; 29] = [
-    "AMP_ACL",
-    "AMP_ADDRESSING",
-    "AMP_ALLOW_HTTP",
-    "AMP_API_KEY",
-    "AMP_API_KEY_FILE",
-    "AMP_BASE_URL",
-    "AMP_CONCURRENCY",
-    "AMP_DOWNLOAD_DIR",
-    "AMP_EXPECTED_BUCKET_OWNER",
-    "AMP_EXTRACTED_DIR",
-    "AMP_FORMAT",
-    "AMP_KEY_TEMPLATE",
-    "AMP_LABELS",
-    "AMP_LOG_DIR",
-    "AMP_LOG_KEEP",
-    "AMP_MANIFEST_PREFIX",
-    "AMP_MAX_RETRIES",
-    "AMP_METRICS_FILE",
-    "AMP_PARALLEL",
-    "AMP_READ_TIMEOUT",
-    "AMP_REGION",
-    "AMP_RETRY_BASE",
-    "AMP_RETRY_FOR",
-    "AMP_S3_PREFIX",
-    "AMP_SECRET_KEY",
-    "AMP_SECRET_KEY_FILE",
-    "AMP_STATE_PREFIX",
-    "AMP_TAGS",
-    "AMP_THREADS",
-];
+/// It has every name of both programs, which share one `.env`; tests hold it against `--help`.
+const EXAMPLE: &str = include_str!("../../../../.env.example");
+
+/// Every name that begins with `AMP_` and means something to one of the programs.
+fn known() -> impl Iterator<Item = &'static str> {
+    let names = EXAMPLE.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    names.map(|(name, _)| name).filter(|name| name.starts_with("AMP_") && !name.contains(' '))
+}
 
 /// Sourcegraph's Amp has these.
 const ANOTHER_TOOLS: [&str; 2] = ["AMP_TOKEN", "AMP_PROFILE"];
@@ -46,8 +22,9 @@ impl Resolver {
     pub(super) fn warn_of_unknown_names(&mut self) {
         let mut warnings = Vec::new();
         for level in self.levels() {
-            let is_unknown =
-                |name: &&str| name.starts_with("AMP_") && !KNOWN.contains(name) && !ANOTHER_TOOLS.contains(name);
+            let is_unknown = |name: &&str| {
+                name.starts_with("AMP_") && known().all(|known| known != *name) && !ANOTHER_TOOLS.contains(name)
+            };
             let mut names: Vec<_> = self.names(level).filter(is_unknown).collect();
             names.sort_unstable();
             warnings.extend(names.into_iter().map(|name| {
@@ -63,7 +40,7 @@ impl Resolver {
 }
 
 fn nearest(name: &str) -> Option<&'static str> {
-    let near = KNOWN.map(|known| (strsim::jaro(name, known), known)).into_iter().filter(|(near, _)| *near > NEAR);
+    let near = known().map(|known| (strsim::jaro(name, known), known)).filter(|(near, _)| *near > NEAR);
     near.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, known)| known)
 }
 
@@ -72,13 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_the_example_is_known() {
-        let example = include_str!("../../../../.env.example");
-        let names =
-            example.lines().filter_map(|line| line.trim_start_matches('#').split_once('=')).map(|(name, _)| name);
-        let names: Vec<_> = names.filter(|name| name.starts_with("AMP_")).collect();
-        assert!(names.len() > 20);
-        names.into_iter().for_each(|name| assert!(KNOWN.contains(&name), "{name}"));
-        assert!(KNOWN.is_sorted());
+    fn the_known_names_are_those_of_the_example() {
+        let names: Vec<_> = known().collect();
+        assert!(names.len() > 20, "{names:?}");
+        assert!(names.contains(&"AMP_API_KEY_FILE") && names.contains(&"AMP_METRICS_FILE"), "{names:?}");
+        let is_name =
+            |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        assert!(names.iter().all(is_name), "{names:?}");
+        assert_eq!(nearest("AMP_PARALEL"), Some("AMP_PARALLEL"));
     }
 }

@@ -6,22 +6,57 @@ use std::path::{Path, PathBuf};
 
 use super::dotenv::DotEnv;
 
-/// A setting's names.
+/// A setting, declared once: `--help` and the log are made of it, and docs/configuration.md and `.env.example` are checked against it.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
-    /// The flag, if there is one.
-    pub flag: Option<&'static str>,
-    /// Names in the environment and `.env`, the first wins.
-    pub env: &'static [&'static str],
-    /// What it is, for the message that it is missing.
-    pub what: &'static str,
+    flag: Option<&'static str>,
+    env: &'static [&'static str],
+    help: &'static str,
+    default: Option<&'static str>,
 }
 
 impl Setting {
+    /// A setting with a flag, and its line in `--help`.
+    pub const fn flag(flag: &'static str, help: &'static str) -> Self {
+        Self { flag: Some(flag), env: &[], help, default: None }
+    }
+
+    /// A setting that has no flag: its names in the environment and `.env`, the first wins.
+    pub const fn variable(env: &'static [&'static str], help: &'static str) -> Self {
+        Self { flag: None, env, help, default: None }
+    }
+
+    /// The same with names in the environment and `.env`, the first wins.
+    pub const fn env(self, env: &'static [&'static str]) -> Self {
+        Self { env, ..self }
+    }
+
+    /// The same with what holds where nothing is said, in the form in which it would be written.
+    pub const fn default(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    /// Its line in `--help`.
+    pub fn help(&self) -> String {
+        let mut help = self.help.to_owned();
+        if !self.env.is_empty() {
+            help.push_str(&format!(" [env: {}]", self.env.join(", ")));
+        }
+        if let Some(default) = self.default {
+            help.push_str(&format!(" [default: {default}]"));
+        }
+        help
+    }
+
+    /// Its names in the environment and `.env`.
+    pub fn names(&self) -> &'static [&'static str] {
+        self.env
+    }
+
     /// How the log names it.
     fn name(&self) -> &'static str {
         let flag = self.flag.map(|flag| flag.trim_start_matches('-'));
-        flag.or(self.env.first().copied()).unwrap_or(self.what)
+        flag.or(self.env.first().copied()).unwrap_or(self.help)
     }
 }
 
@@ -63,7 +98,7 @@ impl Resolver {
     }
 
     /// What `level` has under `name`; empty counts as unset.
-    pub(super) fn value(&self, level: Level, name: &str) -> Option<&str> {
+    pub(super) fn at(&self, level: Level, name: &str) -> Option<&str> {
         let value = match level {
             Level::Environment => self.environment.get(name),
             Level::DotEnv => self.dotenv.as_ref()?.values.get(name),
@@ -93,11 +128,17 @@ impl Resolver {
     fn find(&mut self, setting: &Setting, flag: Option<&str>) -> Option<(String, String)> {
         let from_flag = || Some((flag.filter(|value| !value.is_empty())?.to_owned(), setting.flag?.to_owned()));
         let from_level = |level| {
-            setting.env.iter().find_map(|name| Some((self.value(level, name)?.to_owned(), self.origin(level, name))))
+            setting.env.iter().find_map(|name| Some((self.at(level, name)?.to_owned(), self.origin(level, name))))
         };
         let (value, origin) = from_flag().or_else(|| self.levels().into_iter().find_map(from_level))?;
         self.used(setting, &value, &origin);
         Some((value, origin))
+    }
+
+    fn find_default(&mut self, setting: &Setting) -> Option<(String, String)> {
+        let value = setting.default?;
+        self.used(setting, value, "default");
+        Some((value.to_owned(), setting.name().to_owned()))
     }
 
     /// Notes the value of a setting for the log; the last one counts.
@@ -132,6 +173,17 @@ impl Resolver {
         self.warnings.push(warning.into());
     }
 
+    /// A setting that has its default: what is given, else what is declared.
+    pub fn value<T, E: fmt::Display>(
+        &mut self,
+        setting: &Setting,
+        flag: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let (value, origin) = self.find(setting, flag).or_else(|| self.find_default(setting))?;
+        parse(&value).map_err(|error| self.problem(format!("{origin}: {error}"))).ok()
+    }
+
     /// A setting that may be absent.
     pub fn optional<T, E: fmt::Display>(
         &mut self,
@@ -153,19 +205,19 @@ impl Resolver {
         if flag.is_some_and(|flag| !flag.is_empty()) {
             return setting.flag.map(str::to_owned);
         }
-        let has = |level, name: &str| self.value(level, name).map(|_| self.origin(level, name));
+        let has = |level, name: &str| self.at(level, name).map(|_| self.origin(level, name));
         self.levels().into_iter().find_map(|level| setting.env.iter().find_map(|name| has(level, name)))
     }
 
-    /// A path that may be absent. `~` at its beginning is the home directory, also where no shell has expanded it.
+    /// A path: what is given, else the default if it has one. `~` at its beginning is the home directory, also where no shell has expanded it.
     pub fn path(&mut self, setting: &Setting, flag: Option<&str>) -> Option<PathBuf> {
-        let (value, origin) = self.find(setting, flag)?;
+        let (value, origin) = self.find(setting, flag).or_else(|| self.find_default(setting))?;
         self.expand_home(&value).map_err(|error| self.problem(format!("{origin}: {error}"))).ok()
     }
 
     pub(super) fn expand_home(&self, text: &str) -> Result<PathBuf, String> {
         let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
-        match (rest.strip_prefix('/').or(rest.is_empty().then_some("")), self.value(Level::Environment, "HOME")) {
+        match (rest.strip_prefix('/').or(rest.is_empty().then_some("")), self.at(Level::Environment, "HOME")) {
             (Some(rest), Some(home)) => Ok(Path::new(home).join(rest)),
             (Some(_), None) => Err(format!("`{text}` means HOME, which is not set; write the path out")),
             (None, _) => {
@@ -182,16 +234,16 @@ impl Resolver {
         }
     }
 
-    /// What to do about a setting that is missing.
-    pub fn missing_message(&self, setting: &Setting) -> String {
+    /// What to do about a required setting, `what`, that is missing.
+    pub fn missing_message(&self, setting: &Setting, what: &str) -> String {
         let flag = setting.flag.map(|flag| format!("give {flag} or ")).unwrap_or_default();
         let name = setting.env.first().copied().unwrap_or_default();
-        format!("{} is missing: {flag}set {name} {}", setting.what, self.places())
+        format!("{what} is missing: {flag}set {name} {}", self.places())
     }
 
-    /// Notes that a required setting is missing.
-    pub fn missing(&mut self, setting: &Setting) {
-        self.problem(self.missing_message(setting));
+    /// Notes that a required setting, `what`, is missing.
+    pub fn missing(&mut self, setting: &Setting, what: &str) {
+        self.problem(self.missing_message(setting, what));
     }
 
     /// Warns of a `.env` with secrets that every user of the machine can read.
@@ -226,7 +278,7 @@ mod tests {
     use super::super::parse::parse_bool;
     use super::*;
 
-    const REGION: Setting = Setting { flag: Some("--region"), env: &["AMP_REGION", "OTHER"], what: "the region" };
+    const REGION: Setting = Setting::flag("--region", "Where it is").env(&["AMP_REGION", "OTHER"]).default("eu");
 
     fn resolver(environment: &[(&str, &str)], text: &str) -> Resolver {
         let dir = tempfile::tempdir().unwrap();
@@ -247,10 +299,19 @@ mod tests {
     }
 
     #[test]
+    fn a_default_is_read_as_it_is_declared_and_shown() {
+        let mut resolver = resolver(&[], "");
+        assert_eq!(resolver.value(&REGION, None, |text| Ok::<_, String>(text.len())), Some(2));
+        assert_eq!(resolver.value(&REGION, Some("far"), |text| Ok::<_, String>(text.len())), Some(3));
+        assert_eq!(resolver.notes().1, "region=far (--region)");
+        assert_eq!(REGION.help(), "Where it is [env: AMP_REGION, OTHER] [default: eu]");
+    }
+
+    #[test]
     fn all_problems_are_told_together_with_where_they_are() {
         let mut resolver = resolver(&[("AMP_REGION", "moon")], "");
         resolver.optional(&REGION, None, parse_bool);
-        resolver.missing(&REGION);
+        resolver.missing(&REGION, "the region");
         let SettingsError(problems) = resolver.finish().unwrap_err();
         assert_eq!(problems.len(), 2);
         assert!(problems[0].starts_with("AMP_REGION: "), "{problems:?}");

@@ -23,7 +23,7 @@ impl Resolver {
     ///
     /// A secret that cannot be used is a problem and comes back empty, lest it be called missing as well.
     pub fn secret(&mut self, setting: &Setting) -> Option<Secret> {
-        let name = *setting.env.first()?;
+        let name = *setting.names().first()?;
         let sources = self.levels().into_iter().map(|level| self.sources(name, level));
         let mut sources = sources.into_iter().find(|sources| !sources.is_empty())?;
         let unusable = Some(Secret::new(String::new()));
@@ -47,16 +47,16 @@ impl Resolver {
     /// What a level has of the secret of that name, each with where it is.
     fn sources(&self, name: &str, level: Level) -> Vec<(String, Source)> {
         let file = format!("{name}_FILE");
-        let value = self.value(level, name).filter(|value| !value.trim_matches(LINE_ENDS).is_empty());
+        let value = self.at(level, name).filter(|value| !value.trim_matches(LINE_ENDS).is_empty());
         let mut sources: Vec<_> =
             value.map(|value| (self.origin(level, name), Source::Value(value.to_owned()))).into_iter().collect();
-        if let Some(path) = self.value(level, &file) {
+        if let Some(path) = self.at(level, &file) {
             sources.push((
                 self.origin(level, &file),
                 Source::File(self.expand_home(path).unwrap_or_else(|_| path.into())),
             ));
         }
-        let laid = self.value(level, "CREDENTIALS_DIRECTORY").filter(|_| level == Level::Environment);
+        let laid = self.at(level, "CREDENTIALS_DIRECTORY").filter(|_| level == Level::Environment);
         if let Some(dir) = laid {
             let path = PathBuf::from(dir).join(name.to_ascii_lowercase());
             if path.exists() {
@@ -68,14 +68,14 @@ impl Resolver {
 
     /// Refuses a standard AWS name, which the AWS SDK reads by itself, if its value cannot be meant: the SDK would panic at a line end in a key.
     pub fn inspect(&mut self, name: &'static str) {
-        let level = self.levels().into_iter().find(|level| self.value(*level, name).is_some());
-        let Some((level, value)) = level.and_then(|level| Some((level, self.value(level, name)?.to_owned()))) else {
+        let level = self.levels().into_iter().find(|level| self.at(*level, name).is_some());
+        let Some((level, value)) = level.and_then(|level| Some((level, self.at(level, name)?.to_owned()))) else {
             return;
         };
         let origin = self.origin(level, name);
         match flaw(&value) {
             Some(flaw) => self.problem(format!("{origin}: {flaw}")),
-            None => self.used(&Setting { flag: None, env: &[], what: name }, "set", &origin),
+            None => self.used(&Setting::variable(&[], name), "set", &origin),
         }
     }
 }

@@ -1,14 +1,10 @@
 //! How objects are to be stored.
 
-use amp_cli::settings::{Resolver, Setting};
+use amp_cli::settings::Resolver;
 
-use super::flag;
-use crate::args::Args;
+use crate::args::{ACL, Args, SSE, STORAGE_CLASS, TAGS};
 use crate::store::{Encryption, ObjectOptions};
 use crate::tags::Tags;
-
-const TAGS: Setting = Setting { flag: Some("--tags"), env: &["AMP_TAGS"], what: "the tags of objects" };
-const ACL: Setting = Setting { flag: Some("--acl"), env: &["AMP_ACL"], what: "the ACL of objects" };
 
 /// The canned ACLs that S3 has for objects.
 pub(crate) const CANNED_ACLS: [&str; 7] = [
@@ -49,7 +45,7 @@ pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
 
 /// Other servers have classes of their own, so another one is only doubtful.
 fn resolve_class(args: &Args, resolver: &mut Resolver) -> Option<String> {
-    let class = resolver.text(&flag("--storage-class"), args.storage_class.as_deref())?;
+    let class = resolver.text(&STORAGE_CLASS, args.storage_class.as_deref())?;
     if !STORAGE_CLASSES.contains(&class.as_str()) {
         resolver.warn(format!("--storage-class: Amazon's S3 has no `{class}`; it has {}", STORAGE_CLASSES.join(", ")));
     }
@@ -58,7 +54,7 @@ fn resolve_class(args: &Args, resolver: &mut Resolver) -> Option<String> {
 
 fn resolve_encryption(args: &Args, resolver: &mut Resolver) -> Option<Encryption> {
     let key = args.sse_kms_key_id.clone().filter(|key| !key.is_empty());
-    let encryption = resolver.optional(&flag("--sse"), args.sse.as_deref(), |text| match text {
+    let encryption = resolver.optional(&SSE, args.sse.as_deref(), |text| match text {
         "AES256" => Ok(Encryption::Aes256),
         "aws:kms" => Ok(Encryption::Kms(key.clone())),
         _ => Err(format!("`{text}` is neither AES256 nor aws:kms")),
