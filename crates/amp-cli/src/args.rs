@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::program::Program;
-use crate::settings::{Resolver, Setting, parse_duration, parse_number};
+use crate::settings::{LABELS, Labels, Resolver, Setting, parse_duration, parse_number};
 use crate::tls::CaBundle;
 
 /// The end of each `-h`.
@@ -94,6 +94,8 @@ pub struct CommonArgs {
     pub log_format: LogFormat,
     #[arg(long, help = METRICS_FILE.help(), value_name = "PATH", help_heading = "Output", value_hint = ValueHint::AnyPath)]
     pub(crate) metrics_file: Option<String>,
+    #[arg(long = "label", help = LABELS.help(), value_name = "NAME=VALUE", help_heading = "Output", hide_short_help = true)]
+    pub(crate) labels: Vec<String>,
     /// Say more on stderr; twice for debugging
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: u8,
@@ -156,6 +158,8 @@ pub struct Common {
     pub retry: RetryPolicy,
     /// How long a request may go without receiving data.
     pub read_timeout: Duration,
+    /// What tells this set-up from others.
+    pub labels: Labels,
     /// The authorities to trust; `None`: the system's.
     pub ca_bundle: Option<CaBundle>,
     /// Nothing is to be changed, no network used.
@@ -187,6 +191,7 @@ impl Common {
         Some(Self {
             extracted_dir: extracted_dir?,
             log_dir: log_dir?,
+            labels: Labels::resolve(&args.labels, resolver),
             ca_bundle,
             log_keep: log_keep?,
             retry,

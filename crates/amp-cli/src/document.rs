@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::args::OutputFormat;
 use crate::metrics::{Page, Report};
 use crate::outcome::{Exit, Outcome};
+use crate::settings::Labels;
 
 /// What a run says at its end.
 pub trait Document: Serialize {
@@ -29,12 +30,22 @@ pub trait Document: Serialize {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
 }
 
+/// A document with the labels of its run behind it.
+#[derive(Serialize)]
+struct Labelled<'a, D> {
+    #[serde(flatten)]
+    document: &'a D,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: &'a Labels,
+}
+
 /// Writes the result to stdout. A reader that went away (`| head`) is no error.
-pub(crate) fn print<D: Document>(document: &D, format: OutputFormat) -> io::Result<()> {
+pub(crate) fn print<D: Document>(document: &D, labels: &Labels, format: OutputFormat) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written = match format {
         OutputFormat::Json => {
-            serde_json::to_writer(&mut out, document).map_err(io::Error::from).and_then(|()| writeln!(out))
+            let labelled = Labelled { document, labels };
+            serde_json::to_writer(&mut out, &labelled).map_err(io::Error::from).and_then(|()| writeln!(out))
         }
         OutputFormat::Text => document.write_text(&mut out),
     };
@@ -44,7 +55,7 @@ pub(crate) fn print<D: Document>(document: &D, format: OutputFormat) -> io::Resu
     }
 }
 
-/// Leaves the metrics of a run that ends now with `code`.
+/// Leaves the metrics of a run that ends now with `code`, if it is to leave any.
 ///
 /// # Errors
 /// A message, when the file cannot be read or replaced.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use indicatif::MultiProgress;
 
-use crate::args::{Common, CommonArgs, METRICS_FILE, OutputFormat};
+use crate::args::{Common, CommonArgs, OutputFormat};
 use crate::document::{Document, print, write_metrics};
 use crate::outcome::Exit;
 use crate::program::Program;
@@ -52,15 +52,14 @@ where
         return start.print(&text);
     }
     let report = |dotenv: Option<DotEnv>| {
-        let mut resolver = Resolver::new(environment.clone(), dotenv);
-        let given = resolver.path(&METRICS_FILE, common_args.metrics_file.as_deref());
-        start.report(given)
+        let resolver = Resolver::new(environment.clone(), dotenv);
+        start.report(resolver, common_args.metrics_file.as_deref(), &common_args.labels)
     };
-    let unusable = |problems: &[String], report| start.unusable::<D>(problems, common_args.output, report);
+    let unusable = |problems: &[String], report: &_| start.unusable::<D>(problems, common_args.output, report);
 
     let dotenv = match DotEnv::named_or_nearest(common_args.env_file.as_deref()) {
         Ok(dotenv) => dotenv,
-        Err(error) => return unusable(&[error.to_string()], report(None)),
+        Err(error) => return unusable(&[error.to_string()], &report(None)),
     };
     let report = report(dotenv.clone());
     let garbled: Vec<_> = std::env::vars_os()
@@ -70,7 +69,7 @@ where
         .map(|name| format!("{name}: its value is not UTF-8"))
         .collect();
     if !garbled.is_empty() {
-        return unusable(&garbled, report);
+        return unusable(&garbled, &report);
     }
     export_aws(dotenv.as_ref(), &environment);
     let place = place(dotenv.as_ref());
@@ -78,15 +77,15 @@ where
     let common = Common::resolve(common_args, &program, &mut resolver);
     let resolved = resolve(&args, &mut resolver, started);
     let (warnings, used) = resolver.notes();
-    let unusable = |problems: &[String], report| {
+    let unusable = |problems: &[String]| {
         let heard = warnings.iter().filter(|_| common_args.quiet < 2);
         heard.for_each(|warning| start.complain("warning", warning));
-        unusable(problems, report)
+        unusable(problems, &report)
     };
     let (common, Resolved { settings, log_subject }) = match (resolver.finish(), common.zip(resolved)) {
         (Ok(()), Some(resolved)) => resolved,
-        (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()], report),
-        (Err(SettingsError(problems)), _) => return unusable(&problems, report),
+        (Ok(()), None) => return unusable(&["the settings cannot be used".to_owned()]),
+        (Err(SettingsError(problems)), _) => return unusable(&problems),
     };
 
     let bars = MultiProgress::new();
@@ -96,9 +95,10 @@ where
         progress::choose(common_args.progress, common_args.quiet > 0, io::stderr().is_terminal(), &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return unusable(&[format!("cannot start: {error}")], report),
+        Err(error) => return unusable(&[format!("cannot start: {error}")]),
     };
-    tracing::info!("{} {}, process {}, {place}", program.name, program.version, std::process::id());
+    let labels = if common.labels.is_empty() { String::new() } else { format!(", labels {}", common.labels) };
+    tracing::info!("{} {}, process {}, {place}{labels}", program.name, program.version, std::process::id());
     tracing::info!("settings: {used}");
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (document, interrupted) = runtime.block_on(async {
@@ -116,12 +116,12 @@ where
 
     let mut code = document.exit().code(interrupted);
     let is_silent = common_args.quiet > 0 && common_args.output == OutputFormat::Text && !start.only_looks();
-    let printed = if is_silent { Ok(()) } else { print(&document, common_args.output) };
+    let printed = if is_silent { Ok(()) } else { print(&document, &report.labels, common_args.output) };
     if let Err(error) = printed {
         tracing::error!("cannot write the result to stdout: {error}");
         code = code.max(Exit::Incomplete.code(interrupted));
     }
-    if let Some(Err(error)) = report.map(|report| write_metrics(&report, &document, code)) {
+    if let Err(error) = write_metrics(&report, &document, code) {
         tracing::warn!("{error}");
     }
     tracing::info!("exit code {code}");

@@ -57,7 +57,11 @@ pub(crate) fn install(
         let layer = layers::layer().with_ansi(false).with_writer(file);
         match args.log_format {
             LogFormat::Text => layer.with_target(false).boxed(),
-            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+            LogFormat::Json => {
+                let labels = serde_json::to_string(&common.labels).unwrap_or_default();
+                let labels = if common.labels.is_empty() { String::new() } else { format!(",\"labels\":{labels}") };
+                layer.json().flatten_event(true).map_event_format(|json| Labelled { json, labels }).boxed()
+            }
         }
     });
     tracing_subscriber::registry()
@@ -90,6 +94,26 @@ impl<'a> MakeWriter<'a> for Stderr {
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+/// A JSON object a line, the labels of the run at its end.
+struct Labelled<F> {
+    json: F,
+    labels: String,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Labelled<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.json.format_event(context, Writer::new(&mut line), event)?;
+        let object = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
+        writeln!(writer, "{object}{}}}", self.labels)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::document::{Document, print, write_metrics};
 use crate::metrics::Report;
 use crate::outcome::Exit;
 use crate::program::Program;
-use crate::settings::{DotEnv, Resolver};
+use crate::settings::{DotEnv, Labels, Resolver};
 
 /// The beginning of a run.
 #[derive(Debug)]
@@ -33,14 +33,20 @@ impl Start {
         Self { program, words, started: Utc::now(), clock: Instant::now() }
     }
 
-    /// What the run is to leave in the file or directory that was given, if one was and it does not only look.
-    pub(crate) fn report(&self, given: Option<PathBuf>) -> Option<Report> {
+    /// What the run is to leave at its end: the labels that `resolver` and the flags tell, and metrics in the file or directory that they
+    /// name, unless it only looks. With labels that cannot be read there are no metrics: they would pass for another set-up's.
+    pub(crate) fn report(&self, mut resolver: Resolver, metrics_file: Option<&str>, labels: &[String]) -> Report {
         let job = match self.program.other_job {
             Some((flag, job)) if self.has(flag) => job.to_owned(),
             _ => self.program.name.replace('-', "_"),
         };
         let Self { program: Program { version, .. }, started, clock, .. } = *self;
-        given.filter(|_| !self.only_looks()).map(|given| Report { job, version, started, clock, given })
+        let given = resolver.path(&METRICS_FILE, metrics_file);
+        let labels = Labels::resolve(labels, &mut resolver);
+        let usable = resolver.finish().is_ok();
+        let labels = if usable { labels } else { Labels::default() };
+        let given = given.filter(|_| usable && !self.only_looks());
+        Report { job, labels, version, started, clock, given }
     }
 
     /// Whether the run changes nothing, and what it shows is all that it is for.
@@ -49,12 +55,7 @@ impl Start {
     }
 
     /// Ends a run that cannot begin, for these reasons.
-    pub(crate) fn unusable<D: Document>(
-        &self,
-        problems: &[String],
-        output: OutputFormat,
-        report: Option<Report>,
-    ) -> ExitCode {
+    pub(crate) fn unusable<D: Document>(&self, problems: &[String], output: OutputFormat, report: &Report) -> ExitCode {
         problems.iter().for_each(|problem| self.complain("error", problem));
         self.refuse::<D>(problems, output, report)
     }
@@ -79,22 +80,22 @@ impl Start {
             return ExitCode::SUCCESS;
         }
         let dotenv = DotEnv::named_or_nearest(self.value("--env-file").map(Path::new)).ok().flatten();
-        let given = Resolver::new(environment, dotenv).path(&METRICS_FILE, self.value("--metrics-file"));
-        let report = self.report(given);
+        let labels: Vec<_> = self.values("--label").map(str::to_owned).collect();
+        let report = self.report(Resolver::new(environment, dotenv), self.value("--metrics-file"), &labels);
         let text = error.to_string();
         let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let wants_json = self.value("--output") == Some("json");
-        self.refuse::<D>(&[problem], if wants_json { OutputFormat::Json } else { OutputFormat::Text }, report)
+        self.refuse::<D>(&[problem], if wants_json { OutputFormat::Json } else { OutputFormat::Text }, &report)
     }
 
     /// The result of a run that could not begin; for people stderr has said it all.
-    fn refuse<D: Document>(&self, problems: &[String], output: OutputFormat, report: Option<Report>) -> ExitCode {
+    fn refuse<D: Document>(&self, problems: &[String], output: OutputFormat, report: &Report) -> ExitCode {
         let document = D::unusable(problems);
         if output == OutputFormat::Json {
-            print(&document, output).ok();
+            print(&document, &report.labels, output).ok();
         }
         let code = Exit::Unusable.code(0);
-        if let Some(Err(error)) = report.map(|report| write_metrics(&report, &document, code)) {
+        if let Err(error) = write_metrics(report, &document, code) {
             self.complain("warning", &error);
         }
         ExitCode::from(code)
@@ -110,10 +111,13 @@ impl Start {
 
     /// The value of a flag on a command line that could not be read as a whole; the last one counts.
     fn value(&self, flag: &str) -> Option<&str> {
-        let mut values = self.words.iter().enumerate().filter_map(|(at, word)| match word.strip_prefix(flag)? {
+        self.values(flag).next_back()
+    }
+
+    fn values(&self, flag: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.words.iter().enumerate().filter_map(move |(at, word)| match word.strip_prefix(flag)? {
             "" => self.words.get(at + 1).map(String::as_str),
             rest => rest.strip_prefix('='),
-        });
-        values.next_back()
+        })
     }
 }

@@ -252,6 +252,11 @@ impl Document for Summary {
                 "Hours got before they were settled; they will be fetched again.",
                 hours.unsettled,
             ),
+            (
+                "last_run_overdue_hourly_exports",
+                "Owed hours that are older than the repair days; they are fetched only by name.",
+                self.older.iter().map(|window| window.count()).sum(),
+            ),
             ("last_run_requests", "Requests that the last run sent to Amplitude.", self.requests),
             ("last_run_retries", "Those of them that were retries.", self.retries),
             ("last_run_splits", "Windows that were halved.", self.splits),

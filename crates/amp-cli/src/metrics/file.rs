@@ -14,10 +14,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// No page of ours comes near it.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The file that `given` means for `job`: of a directory, a file of the job's own.
-pub(super) fn resolve(given: &Path, job: &str) -> PathBuf {
+/// The file that `given` means: of a directory, one of the job's own, called `name`.
+pub(super) fn resolve(given: &Path, name: &str) -> PathBuf {
     let is_dir = given.is_dir() || given.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let path = if is_dir { given.join(format!("{job}.prom")) } else { given.to_owned() };
+    let path = if is_dir { given.join(format!("{name}.prom")) } else { given.to_owned() };
     // What a link leads to is replaced, not the link.
     path.canonicalize().unwrap_or(path)
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use crate::outcome::Outcome;
+use crate::settings::Labels;
 pub use page::Page;
 
 /// A run and the file that its metrics go to.
@@ -19,8 +20,10 @@ pub(crate) struct Report {
     pub(crate) version: &'static str,
     pub(crate) started: DateTime<Utc>,
     pub(crate) clock: Instant,
-    /// As it was given: a file or a directory.
-    pub(crate) given: PathBuf,
+    /// What tells the set-up from others.
+    pub(crate) labels: Labels,
+    /// As it was given: a file or a directory; `None`: no metrics are left.
+    pub(crate) given: Option<PathBuf>,
 }
 
 impl Report {
@@ -30,7 +33,8 @@ impl Report {
     /// # Errors
     /// A message, when the file cannot be read or replaced.
     pub(crate) fn write(&self, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> Result<(), String> {
-        let path = file::resolve(&self.given, &self.job);
+        let Some(given) = &self.given else { return Ok(()) };
+        let path = file::resolve(given, &format!("{}{}", self.job, self.labels.file_part()));
         self.replace(&path, outcome, code, measure).map_err(|error| {
             format!("cannot write the metrics to {}: {error}; they still tell of an earlier run", path.display())
         })
@@ -38,10 +42,10 @@ impl Report {
 
     fn replace(&self, path: &Path, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> std::io::Result<()> {
         let target = file::Target::lock(path)?;
-        let former = page::Former::parse(&target.read()?);
+        let former = page::Gauges::parse(&target.read()?);
         let seconds = self.clock.elapsed().as_secs_f64();
         let ended = seconds_of(Utc::now());
-        let mut page = Page::new(&self.job);
+        let mut page = Page::new(&self.job, &self.labels);
         page.labelled("build_info", "Version of the program that ran last.", "version", &[(self.version, 1.0)]);
         page.gauge("last_run_start_timestamp_seconds", "When the last run began.", seconds_of(self.started));
         page.gauge("last_run_end_timestamp_seconds", "When the last run ended.", ended);
@@ -50,11 +54,11 @@ impl Report {
         let outcomes = Outcome::ALL.map(|any| (any.name(), f64::from(any == outcome)));
         page.labelled("last_run_outcome", "1 for how the last run ended, 0 for the others.", "outcome", &outcomes);
         let success = "last_success_timestamp_seconds";
-        if let Some(last) = if code == 0 { Some(ended) } else { former.value(&page.name(success)) } {
+        if let Some(last) = if code == 0 { Some(ended) } else { former.value(&page.name(success), &self.labels) } {
             page.gauge(success, "When the last run with exit code 0 ended.", last);
         }
         measure(&mut page);
-        target.replace(former.without(&self.job).join(&page).as_bytes())
+        target.replace(former.with(page).to_string().as_bytes())
     }
 }
 
@@ -68,7 +72,8 @@ mod tests {
     use std::thread;
 
     fn report(job: &str, given: &Path) -> Report {
-        Report { job: job.into(), version: "1", started: Utc::now(), clock: Instant::now(), given: given.into() }
+        let (labels, given) = (Labels::default(), Some(given.into()));
+        Report { job: job.into(), labels, version: "1", started: Utc::now(), clock: Instant::now(), given }
     }
 
     #[test]
@@ -81,9 +86,12 @@ mod tests {
                 scope.spawn(|| (0..5).for_each(|_| report(job, &path).write(Outcome::Empty, 0, |_| {}).unwrap()));
             }
         });
-        let former = page::Former::parse(&std::fs::read_to_string(&path).unwrap());
+        let former = page::Gauges::parse(&std::fs::read_to_string(&path).unwrap());
         for job in &jobs {
-            assert!(former.value(&format!("{job}_last_success_timestamp_seconds")).is_some(), "{job}");
+            assert!(
+                former.value(&format!("{job}_last_success_timestamp_seconds"), &Labels::default()).is_some(),
+                "{job}"
+            );
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

@@ -16,6 +16,7 @@ mod empty_days;
 mod flips;
 mod foreign;
 mod key_files;
+mod labels;
 mod late;
 mod ledger;
 mod limits;

@@ -191,8 +191,10 @@ fn what_is_owed_and_older_than_the_repair_days_is_named_until_it_is_fetched_or_g
         assert!(matches!(ran.code, Some(1 | 75)), "{ran:#?}");
     }
     lab.server.clear_rules();
-    let ran = at("2025-11-18 03:15:00", &[]);
+    let ran = at("2025-11-18 03:15:00", &["--metrics-file", "amp.prom"]);
     let document = ran.exits(1);
+    let metrics = std::fs::read_to_string(lab.path("amp.prom")).unwrap();
+    assert!(metrics.contains("\namp_extract_last_run_overdue_hourly_exports 96\n"), "{metrics}");
     assert_eq!((&document["outcome"], hours(&document)[1]), (&"partial".into(), 7 * 24));
     let named = &document["failures"];
     assert_eq!((&named[0]["start"], &named[0]["end"]), (&"2025-11-07T00".into(), &"2025-11-10T23".into()));

@@ -71,6 +71,30 @@ fn every_end_leaves_metrics() {
 }
 
 #[test]
+fn labels_keep_set_ups_apart_in_one_directory_of_metrics() {
+    let lab = Lab::staged();
+    fs::create_dir(lab.path("metrics")).unwrap();
+    for (labels, args, code) in [
+        ("project=app", &["--bucket", "no-such-bucket"][..], 3),
+        ("project=web", &[], 0),
+        ("project=web", &["--verify"], 0),
+    ] {
+        let ended = lab.run(&[&["--metrics-file", "metrics", "--label", labels], args].concat());
+        assert_eq!(
+            (ended.code, &ended.document()["labels"]["project"]),
+            (Some(code), &labels[8..].into()),
+            "{ended:?}"
+        );
+    }
+    let code = |job: &str, project: &str| {
+        let found = series(&lab, &format!("metrics/{job},project={project}.prom"));
+        found[&format!("{job}_last_run_exit_code{{project=\"{project}\"}}")]
+    };
+    assert_eq!([code("amp_load", "web"), code("amp_load", "app"), code("amp_verify", "web")], [0.0, 3.0, 0.0]);
+    assert_eq!(fs::read_dir(lab.path("metrics")).unwrap().count(), 3);
+}
+
+#[test]
 fn a_verification_is_no_load_and_has_metrics_of_its_own() {
     let lab = Lab::staged();
     let loaded = run(&lab, &[], 0);
