@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Holds off other runs of the same program for as long as it lives. The kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -24,18 +24,54 @@ pub enum LockError {
 }
 
 impl RunLock {
-    /// Takes the lock that the file at `path` stands for, without waiting.
+    /// Takes the lock that the file at `path` stands for, and gives that file the present time. It waits no longer than [`PROBE_LIMIT`], for a process that only looks whether
+    /// the lock is held ([`is_held`]) and is gone by then.
     ///
     /// # Errors
     /// [`LockError::Held`] when another process has it, [`LockError::Io`] when the file cannot be opened.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
         let name = || path.display().to_string();
         let file = open(path).map_err(|error| LockError::Io(name(), error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held(name())),
-            Err(TryLockError::Error(error)) => Err(LockError::Io(name(), error)),
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    // It only spares a program that waits for this run to look twice.
+                    file.set_modified(SystemTime::now()).ok();
+                    return Ok(Self(file));
+                }
+                Err(TryLockError::WouldBlock) if began.elapsed() < PROBE_LIMIT => thread::sleep(HOLD_PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(name())),
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(name(), error)),
+            }
         }
+    }
+}
+
+/// A process that looks at a lock has it for microseconds, or for a few turns of a busy machine.
+const PROBE_LIMIT: Duration = Duration::from_millis(250);
+
+/// When the lock that the file at `path` stands for was last taken, by the clock of who took it; `None` when it never was.
+pub fn last_taken(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Whether a process holds the lock that the file at `path` stands for. A run that starts at the same moment is not turned away: it waits
+/// for the look to end. `/proc/locks` would tell without a lock, but not of a process in another container.
+///
+/// # Errors
+/// [`LockError::Io`] when the file cannot be opened or locked.
+pub fn is_held(path: &Path) -> Result<bool, LockError> {
+    let of_disk = |error| LockError::Io(path.display().to_string(), error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(of_disk)?,
+    };
+    // Shared, so that two processes that look do not see each other.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(of_disk(error)),
     }
 }
 
@@ -87,6 +123,40 @@ mod tests {
         assert!(matches!(RunLock::acquire(&path), Err(LockError::Held(_))));
         drop(first);
         RunLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_look_sees_a_lock_and_never_turns_away_who_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.lock");
+        assert!(!is_held(&path).unwrap());
+        assert!(!path.exists(), "a look makes nothing");
+        assert_eq!(last_taken(&path), None);
+        drop(RunLock::acquire(&path).unwrap());
+        assert!(!is_held(&path).unwrap());
+        let before = last_taken(&path).unwrap();
+        drop(RunLock::acquire(&path).unwrap());
+        assert_ne!(last_taken(&path).unwrap(), before, "a run that was over before anybody looked has left its time");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        is_held(&path).unwrap();
+                        thread::sleep(Duration::from_micros(50));
+                    }
+                });
+            }
+            let taken = (0..300).map(|_| {
+                let lock = RunLock::acquire(&path)?;
+                assert!(is_held(&path)?);
+                drop(lock);
+                Ok(())
+            });
+            let taken: Result<(), LockError> = taken.collect();
+            over.store(true, Ordering::Relaxed);
+            taken.unwrap();
+        });
     }
 
     #[test]

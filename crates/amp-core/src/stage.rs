@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use crate::checksum::{Digest, Digester};
 use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
@@ -84,7 +85,24 @@ impl Staging {
     /// # Errors
     /// [`LockError::Held`] when another run is at work.
     pub fn lock(&self, program: &str) -> Result<RunLock, LockError> {
-        RunLock::acquire(&self.state_dir().join(format!("{program}.lock")))
+        RunLock::acquire(&self.run_lock(program))
+    }
+
+    /// Whether a run of `program` is at work on this directory: whether one holds its lock.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] when the lock cannot be looked at.
+    pub fn is_at_work(&self, program: &str) -> Result<bool, LockError> {
+        lock::is_held(&self.run_lock(program))
+    }
+
+    /// When a run of `program` last began here; `None` when none ever did.
+    pub fn last_begun(&self, program: &str) -> Option<SystemTime> {
+        lock::last_taken(&self.run_lock(program))
+    }
+
+    fn run_lock(&self, program: &str) -> PathBuf {
+        self.state_dir().join(format!("{program}.lock"))
     }
 
     /// Deletes the partial files that killed runs left. Only for the holder of amp-extract's lock, who owns them all.
@@ -174,6 +192,21 @@ impl Staging {
         scan.files.sort_unstable();
         scan.ignored.sort_unstable();
         Ok(scan)
+    }
+
+    /// Bytes of the files here that are to be loaded.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn bytes_staged(&self) -> Result<u64, DiskError> {
+        let files = self.scan()?.files;
+        // One that is gone meanwhile holds nothing.
+        Ok(files.iter().filter_map(|name| fs::symlink_metadata(self.root.join(name)).ok()).map(|file| file.len()).sum())
+    }
+
+    /// By what the file `name` is known again; `None` when it is gone.
+    pub fn identity(&self, name: &str) -> Option<FileIdentity> {
+        fs::symlink_metadata(self.root.join(name)).ok().map(|metadata| file_identity(&metadata))
     }
 
     /// Opens the file `name` to load it; `None` when it is gone.

@@ -117,6 +117,13 @@ pub struct Args {
     #[arg(long, help_heading = "Uploads", hide_short_help = true)]
     pub accept_modified: bool,
 
+    /// Go on loading while an amp-extract is at work, and end when it has ended
+    ///
+    /// Waits up to 60 s for one to begin. With amp-extract --max-staged, a backfill of years needs a small disk:
+    /// amp-load --follow & amp-extract --last 52w --max-staged 10G; wait
+    #[arg(long, conflicts_with = "verify", help_heading = "Uploads")]
+    pub follow: bool,
+
     /// Upload nothing: compare the objects of earlier loads with the bucket
     #[arg(long, help_heading = "Verification")]
     pub verify: bool,

@@ -1,5 +1,6 @@
 //! The queue of a run: each file takes a permit, is inspected and uploaded, and goes to the recorder with its receipt.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,7 +50,7 @@ impl Loader {
         let mut uploads = plan.uploads.into_iter();
         while let Some(planned) = uploads.next() {
             if self.stats.is_outage() {
-                self.stats.skipped_after_outage(1 + uploads.len());
+                self.stats.skipped_after_outage(iter::once(planned).chain(uploads).map(|planned| planned.file));
                 break;
             }
             // Tasks without a permit wait for the recorder or are large: not too many of them either.

@@ -28,7 +28,7 @@ pub struct Plan {
 /// Files that would overwrite each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} files have the same key as another, for example `{}` and `{}`, which would both be `{}`: nothing was uploaded; use a key \
+    "{} files have the same key as another, for example `{}` and `{}`, which would both be `{}`: nothing more is uploaded; use a key \
      template that tells them apart, such as one with {{file}}",
     .count, .example.0, .example.1, .key
 )]
@@ -69,6 +69,12 @@ impl Plan {
     /// The first file, if there is one, whose key `takes` takes.
     pub fn find_key(&self, takes: impl Fn(&str) -> bool) -> Option<&PlannedUpload> {
         self.uploads.iter().find(|planned| takes(&planned.key))
+    }
+
+    /// Leaves out the files that `wanted` does not want.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        self.uploads.retain(|planned| wanted(&planned.file));
+        self.keyless.retain(|(file, _)| wanted(file));
     }
 
     /// How many files were found.

@@ -42,6 +42,8 @@ pub struct Settings {
     pub keep_local: bool,
     /// Whether files are uploaded that changed since they were unpacked.
     pub accept_modified: bool,
+    /// Whether files are loaded for as long as an amp-extract stages them.
+    pub follow: bool,
     /// Days of loads to compare with the bucket, instead of uploading.
     pub verify_days: Option<u32>,
 }
@@ -121,6 +123,7 @@ impl Settings {
             object_options,
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
+            follow: args.follow,
             verify_days: days.filter(|_| args.verify),
         };
         Some(Resolved { settings, log_subject: (!args.common.dry_run).then(String::new) })

@@ -1,12 +1,13 @@
 //! What became of the files so far, counted by all who work on them.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use amp_cli::{Ending, Exit};
 use amp_core::retry::Verdict;
 
 use crate::error::LoadError;
-use crate::plan::PlannedUpload;
+use crate::plan::{Plan, PlannedUpload};
 use crate::summary::{Failure, Files, Summary};
 
 /// So many files in a row must at least use up their retries before the rest is not tried any more: a server that is down would hold the
@@ -26,6 +27,13 @@ struct Counts {
     manifests: usize,
     bytes: u64,
     failures: Vec<Failure>,
+    manifest_failures: Vec<Failure>,
+    /// Files that were not loaded.
+    failed: HashSet<String>,
+    /// Files that were not tried, because of an outage.
+    untried: HashSet<String>,
+    /// Files of this round that may go later.
+    deferred: HashSet<String>,
     /// Failures that will not pass by themselves.
     permanent: bool,
     /// Files in a row whose retries were used up, the last one included.
@@ -38,6 +46,33 @@ impl RunStats {
     pub fn new(concurrency: usize) -> Self {
         let max_consecutive_failures = (4 * concurrency).max(MIN_CONSECUTIVE_FAILURES);
         Self { counts: Mutex::default(), max_consecutive_failures }
+    }
+
+    /// A round begins, which tries the files of `plan`. What came of them in earlier rounds no longer counts.
+    pub fn begin_round(&self, plan: &Plan) {
+        self.with(|counts| {
+            let keyless = plan.keyless.iter().map(|(file, _)| file.as_str());
+            let again: HashSet<&str> =
+                plan.uploads.iter().map(|planned| planned.file.as_str()).chain(keyless).collect();
+            let failed_before = counts.failed.extract_if(|file| again.contains(file.as_str())).count();
+            counts.files.failed -= failed_before;
+            counts.untried.retain(|file| !again.contains(file.as_str()));
+            counts.failures.retain(|failure| failure.file.as_deref().is_none_or(|file| !again.contains(file)));
+            counts.deferred.clear();
+            counts.consecutive_failures = 0;
+            let Files { uploaded, skipped, failed, .. } = counts.files;
+            counts.files.found = uploaded + skipped + failed + counts.untried.len() + plan.found();
+        });
+    }
+
+    /// The manifests of a round are to be put. What failed in earlier rounds is tried again.
+    pub fn begin_manifests(&self) {
+        self.with(|counts| counts.manifest_failures.clear());
+    }
+
+    /// The files of this round that may go later: they failed for a reason that passes, or were not tried because of an outage.
+    pub fn deferred(&self) -> HashSet<String> {
+        self.with(|counts| std::mem::take(&mut counts.deferred))
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
@@ -73,21 +108,26 @@ impl RunStats {
         self.with(|counts| {
             counts.record_failure(planned, error);
             counts.files.failed += 1;
-            counts.apply_verdict(verdict);
+            counts.failed.insert(planned.file.clone());
+            if counts.apply_verdict(verdict) {
+                counts.deferred.insert(planned.file.clone());
+            }
         });
     }
 
-    /// `files` more were not tried, because of an outage.
-    pub fn skipped_after_outage(&self, files: usize) {
-        let error = format!(
-            "{files} files were not tried: the server failed {} in a row; run again later",
-            self.max_consecutive_failures
-        );
-        tracing::error!("{error}");
+    /// These files were not tried, because of an outage.
+    pub fn skipped_after_outage(&self, files: impl Iterator<Item = String>) {
         self.with(|counts| {
-            counts.files.failed += files;
-            counts.failures.push(Failure { file: None, key: None, error });
+            let before = counts.untried.len();
+            counts.untried.extend(files);
+            tracing::error!("{}", self.untried_error(counts.untried.len() - before));
+            counts.deferred.extend(counts.untried.iter().cloned());
         });
+    }
+
+    fn untried_error(&self, files: usize) -> String {
+        let in_a_row = self.max_consecutive_failures;
+        format!("{files} files were not tried: the server failed {in_a_row} in a row; run again later")
     }
 
     /// A manifest was put and noted.
@@ -101,13 +141,14 @@ impl RunStats {
     /// A manifest was not put; without one, several were not. `verdict`: what that means for the others.
     pub fn manifest_failed(&self, planned: Option<&PlannedUpload>, error: &str, verdict: &Verdict) {
         self.with(|counts| {
-            match planned {
-                Some(planned) => counts.record_failure(planned, error),
+            let failure = match planned {
+                Some(planned) => failure_of(planned, error),
                 None => {
                     tracing::error!("{error}");
-                    counts.failures.push(Failure { file: None, key: None, error: error.to_owned() });
+                    Failure { file: None, key: None, error: error.to_owned() }
                 }
-            }
+            };
+            counts.manifest_failures.push(failure);
             counts.apply_verdict(Some(verdict));
         });
     }
@@ -120,10 +161,15 @@ impl RunStats {
     /// Fills in what came of the run.
     pub fn conclude(&self, summary: &mut Summary, interrupted: bool) {
         self.with(|counts| {
-            let found = summary.files.found;
-            summary.files = Files { found, ..counts.files };
+            summary.files = counts.files;
+            summary.files.failed += counts.untried.len();
             (summary.bytes_uploaded, summary.manifests) = (counts.bytes, counts.manifests);
             summary.failures.append(&mut counts.failures);
+            if !counts.untried.is_empty() {
+                let error = self.untried_error(counts.untried.len());
+                summary.failures.push(Failure { file: None, key: None, error });
+            }
+            summary.failures.append(&mut counts.manifest_failures);
             let achieved = counts.files.uploaded + counts.files.skipped + counts.manifests > 0;
             let stopped_by = match (counts.refused, interrupted) {
                 (true, _) => Some(Exit::Refused),
@@ -131,23 +177,28 @@ impl RunStats {
                 _ => None,
             };
             let (failed, lasting) = (!summary.failures.is_empty(), counts.permanent);
-            summary.conclude(Ending { stopped_by, had_work: found > 0, achieved, failed, lasting });
+            summary.conclude(Ending { stopped_by, had_work: summary.files.found > 0, achieved, failed, lasting });
         });
     }
 }
 
 impl Counts {
-    fn apply_verdict(&mut self, verdict: Option<&Verdict>) {
+    /// Whether what failed may go later.
+    fn apply_verdict(&mut self, verdict: Option<&Verdict>) -> bool {
         let transient = matches!(verdict, Some(Verdict::Transient { .. }));
         self.permanent |= !transient;
         self.consecutive_failures = if transient { self.consecutive_failures + 1 } else { 0 };
         self.refused |= verdict == Some(&Verdict::Refused);
+        transient
     }
 
     fn record_failure(&mut self, planned: &PlannedUpload, error: &str) {
-        let PlannedUpload { file, key } = planned;
-        tracing::error!("{file}: {error}");
-        let key = Some(key.clone()).filter(|key| !key.is_empty());
-        self.failures.push(Failure { file: Some(file.clone()), key, error: error.to_owned() });
+        self.failures.push(failure_of(planned, error));
     }
+}
+
+fn failure_of(PlannedUpload { file, key }: &PlannedUpload, error: &str) -> Failure {
+    tracing::error!("{file}: {error}");
+    let key = Some(key.clone()).filter(|key| !key.is_empty());
+    Failure { file: Some(file.clone()), key, error: error.to_owned() }
 }

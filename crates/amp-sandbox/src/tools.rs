@@ -24,6 +24,18 @@ pub fn has(needs: &str, is_there: bool) -> bool {
     is_there
 }
 
+/// The library that gives a program another clock (`LD_PRELOAD` and `FAKETIME`), as `faketime` itself preloads it; `None` where [`has`]
+/// leaves the test out.
+///
+/// # Panics
+/// As [`has`].
+#[must_use]
+pub fn faketime() -> Option<String> {
+    let told = Command::new("faketime").args(["-m", "-f", "+0s", "printenv", "LD_PRELOAD"]).output();
+    let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
+    has("faketime", library.is_some()).then_some(library?.trim().to_owned())
+}
+
 /// A file system of its own, in memory; unmounted when dropped.
 #[derive(Debug)]
 pub struct SmallDisk(PathBuf);

@@ -10,7 +10,7 @@ use amp_sandbox::events::Dataset;
 use amp_sandbox::export::{ExportConfig, ExportServer};
 pub(crate) use amp_sandbox::process::HANG;
 use amp_sandbox::time::{Hour, Window};
-use amp_sandbox::tools;
+pub(crate) use amp_sandbox::tools::faketime;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -216,11 +216,4 @@ pub(crate) fn one_hour(hour: Hour) -> String {
 pub(crate) fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
-}
-
-/// The library that gives a program another clock, as `faketime` itself preloads it; `None` without it.
-pub(crate) fn faketime() -> Option<String> {
-    let told = Command::new("faketime").args(["-f", "+0s", "printenv", "LD_PRELOAD"]).output();
-    let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
-    tools::has("faketime", library.is_some()).then_some(library?.trim().to_owned())
 }

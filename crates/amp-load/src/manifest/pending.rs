@@ -24,6 +24,8 @@ pub(crate) struct Manifests {
     to: Destination,
     /// Files without a day in their name that were loaded under a manifest's key, by that key; read once.
     undated: Mutex<Option<Arc<HashMap<String, String>>>>,
+    /// What each day was said to lack.
+    logged: Mutex<HashMap<NaiveDate, Incomplete>>,
 }
 
 /// What is to be done about the manifest of a day.
@@ -62,7 +64,7 @@ impl Manifests {
     /// Those below `prefix`, by the ledger and the journal of `staging`.
     pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
         let (ledger, journal) = (Ledger::at(&staging.state_dir()), ManifestJournal::open(staging)?);
-        Ok(Self { ledger, journal, prefix, to, undated: Mutex::default() })
+        Ok(Self { ledger, journal, prefix, to, undated: Mutex::default(), logged: Mutex::default() })
     }
 
     /// Whether a manifest is to be put as the ledger stands. Says of each day why not, if none is.
@@ -124,12 +126,12 @@ impl Manifests {
 
     /// What is to be done about a day, if `loads` are added to what the ledger has.
     ///
-    /// amp-extract may be at work on the day. Nobody but this run loads, for it holds the lock, and its own uploads are over: until it ends,
-    /// the bucket holds what the load records say. amp-extract notes `asked` before it fetches an hour again and `fetched`, with the
-    /// digests of the new files, after they have their names. Read before `asked`, the hours name files that are in the bucket as listed,
-    /// whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after `fetched`, the new
-    /// digests are none that was loaded. So no manifest names a file that is not in the bucket. The positions are read first: a line that
-    /// is added while the rest is read makes the next run look again.
+    /// amp-extract may be at work on the day. Nobody but this run loads, for it holds the lock, and none of its own uploads is under way:
+    /// until the next round, the bucket holds what the load records say. amp-extract notes `asked` before it fetches an hour again and
+    /// `fetched`, with the digests of the new files, after they have their names. Read before `asked`, the hours name files that are in the
+    /// bucket as listed, whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after
+    /// `fetched`, the new digests are none that was loaded. So no manifest names a file that is not in the bucket. The positions are read
+    /// first: a line that is added while the rest is read makes the next run look again.
     fn evaluate(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<ManifestState, DiskError> {
         let (partition, key) = (Partition::Day(day), self.prefix.key(day));
         let positions = self.ledger.positions(partition)?;
@@ -192,7 +194,13 @@ impl Manifests {
             ManifestState::Pending(pending) => return Ok(Some(pending)),
             ManifestState::KeyTaken(taken) => return Err(taken.to_string()),
             ManifestState::Unchanged(line) => self.journal.append(line).map_err(|error| error.to_string())?,
-            ManifestState::Incomplete(why) => log_incomplete(day, &why),
+            ManifestState::Incomplete(why) => {
+                let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+                if logged.get(&day) != Some(&why) {
+                    log_incomplete(day, &why);
+                    logged.insert(day, why);
+                }
+            }
             ManifestState::Current => {}
         }
         Ok(None)

@@ -1,4 +1,4 @@
-//! Puts the manifests that are to be put, when everything else is done.
+//! Puts the manifests that are to be put, when the files of a round are loaded.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,8 +25,9 @@ use crate::threads::blocking;
 use crate::upload::Uploader;
 
 impl Manifests {
-    /// Puts all manifests that are to be put. To be called when the uploads of the run are over.
+    /// Puts all manifests that are to be put. To be called when no upload is under way.
     pub(crate) async fn put_pending(self: &Arc<Self>, uploader: &Arc<Uploader>, stats: &Arc<RunStats>, stop: &Stop) {
+        stats.begin_manifests();
         let mut tasks = JoinSet::new();
         let days = self.ledger.days().unwrap_or_else(|error| {
             stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);

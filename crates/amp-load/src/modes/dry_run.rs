@@ -23,13 +23,13 @@ pub(crate) async fn dry_run(run: &Run<'_>, summary: &mut Summary) -> Result<(), 
         summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(RunError::unusable)?;
     }
     summary.dry_run = true;
-    summary.files.found = plan.found();
     let stats = RunStats::new(run.settings.concurrency);
+    stats.begin_round(&plan);
     for (file, error) in &plan.keyless {
         let planned = PlannedUpload { file: file.clone(), key: String::new() };
         stats.failed(&planned, &error.to_string(), None);
     }
-    if summary.files.found > 0 {
+    if plan.found() > 0 {
         stats.conclude(summary, false);
     }
     summary.planned = Some(plan.uploads);

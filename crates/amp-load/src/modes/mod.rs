@@ -1,7 +1,9 @@
 //! What a call asks for: to load, to say what would be loaded, or to verify what was. What the three share is here.
 
 mod dry_run;
+mod follow;
 mod load;
+mod rounds;
 mod verify;
 
 use std::sync::Arc;
@@ -34,9 +36,9 @@ impl<'a> Run<'a> {
         Self { settings, session, stop, retrier }
     }
 
-    /// The directory of files, which need not be there.
+    /// The directory of files, which need not be there. A signal ends its waits for the other program.
     fn staging(&self) -> Staging {
-        Staging::existing(&self.session.common.extracted_dir)
+        Staging::existing(&self.session.common.extracted_dir).until(self.session.stop.flag())
     }
 
     fn scan(&self) -> Result<Scan, RunError> {

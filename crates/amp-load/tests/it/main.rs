@@ -14,6 +14,7 @@ mod credentials;
 mod durability;
 mod exists;
 mod faults;
+mod follow;
 mod full_disk;
 mod keys;
 mod local;

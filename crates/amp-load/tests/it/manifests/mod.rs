@@ -18,7 +18,7 @@ use amp_sandbox::schema;
 use chrono::Utc;
 use serde_json::Value;
 
-use crate::support::{BUCKET, FILES, Lab, end, events};
+use crate::support::{BUCKET, FILES, Lab, begin, end, ended, events, wait_until};
 
 const DAY: &str = "2025-11-06";
 const KEY: &str = "_manifests/2025-11-06.json";
@@ -104,6 +104,26 @@ fn whole() -> Lab {
     let lab = Lab::new();
     lab.fetch_all(hours(0, 23));
     lab
+}
+
+#[test]
+fn a_day_that_becomes_whole_while_it_is_followed_gets_its_manifest_before_the_end() {
+    let lab = Lab::new();
+    let at_work = Staging::open(&lab.extracted()).unwrap().lock("extract").unwrap();
+    let run = begin(lab.command(&[&ON[..], &["--follow"]].concat()));
+    lab.fetch(hours(0, 11), &[(FILES[0], &events(FILES[0]))]);
+    wait_until(|| lab.object(FILES[0]).is_some());
+    lab.fetch(hours(12, 23), &[("7_2025-11-06_20#0.json", b"{}\n")]);
+    wait_until(|| lab.object("7_2025-11-06_20#0.json").is_some());
+    // The day may have been noted as fetched only after its last file was loaded: then the next round sees it.
+    lab.copy_in("other.json", b"{}\n");
+    wait_until(|| lab.manifest().is_some());
+    // A repaired hour changes it.
+    lab.fetch(hours(20, 20), &[("7_2025-11-06_20#0.json", b"{}\n{}\n")]);
+    drop(at_work);
+    let ended = ended(run);
+    assert_eq!((ended.counts().0, lab.puts(), &ended.document()["manifests"]), (0, 2, &2.into()), "{ended:?}");
+    assert_eq!(lab.manifest().unwrap()["totals"]["lines"], 22);
 }
 
 #[test]
