@@ -1,5 +1,6 @@
 //! Runs of the programs under test: started with their output kept, signalled, and ended by force when they hang.
 
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,6 +20,7 @@ pub struct Running {
     stdout: Output,
     stderr: Output,
     begun: Instant,
+    peak_bytes: u64,
 }
 
 /// A run that is over.
@@ -36,6 +38,8 @@ pub struct Ended {
     pub stderr: String,
     /// How long it ran.
     pub took: Duration,
+    /// The most memory it had, as of a few milliseconds before its end; 0 for a run too short to be looked at.
+    pub peak_bytes: u64,
 }
 
 impl Running {
@@ -48,7 +52,7 @@ impl Running {
         let mut child = command.spawn()?;
         // Read while it runs: a pipe that is full would stop it.
         let (stdout, stderr) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
-        Ok(Self { child, stdout, stderr, begun: Instant::now() })
+        Ok(Self { child, stdout, stderr, begun: Instant::now(), peak_bytes: 0 })
     }
 
     /// What it has printed to stderr so far.
@@ -91,6 +95,7 @@ impl Running {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(self.ended(status, false));
             }
+            self.peak_bytes = peak_bytes(self.child.id()).unwrap_or(self.peak_bytes);
             if self.begun.elapsed() > HANG {
                 self.kill();
                 let status = self.child.wait()?;
@@ -102,10 +107,17 @@ impl Running {
     }
 
     fn ended(self, status: ExitStatus, hung: bool) -> Ended {
-        let took = self.begun.elapsed();
+        let (took, peak_bytes) = (self.begun.elapsed(), self.peak_bytes);
         let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
-        Ended { code: status.code(), signal: status.signal(), hung, stdout, stderr, took }
+        Ended { code: status.code(), signal: status.signal(), hung, stdout, stderr, took, peak_bytes }
     }
+}
+
+/// The most memory that a process has had so far; the kernel forgets it when the process ends.
+fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    kib.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// What comes out of a pipe, read by a thread.

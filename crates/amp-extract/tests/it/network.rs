@@ -186,6 +186,15 @@ fn an_error_whose_text_trickles_is_cut_off_after_seconds() {
 }
 
 #[test]
+fn an_error_without_an_end_costs_no_memory() {
+    let lab = Lab::faulty(&[":status=503,drip=1000000000000"]);
+    let ran = lab.run(&[&ALONE[..], &["--max-retries", "1"]].concat());
+    ran.exits(75);
+    ran.says(&["HTTP 503", "it said: The server is busy."]);
+    assert!(ran.peak_bytes < 64 << 20, "{} bytes", ran.peak_bytes);
+}
+
+#[test]
 fn a_redirect_that_goes_in_circles_ends() {
     let lab = Lab::new();
     lab.rule(&format!(":redirect={}/api/2/export", lab.server.base_url()));

@@ -94,7 +94,7 @@ impl Running {
     pub(crate) fn wait(self) -> Ran {
         let ended = self.0.wait().unwrap();
         assert!(!ended.hung, "it hangs: {ended:#?}");
-        Ran { code: ended.code, stdout: ended.stdout, stderr: ended.stderr }
+        Ran { code: ended.code, stdout: ended.stdout, stderr: ended.stderr, peak_bytes: ended.peak_bytes }
     }
 }
 
@@ -104,6 +104,8 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// The most memory it had.
+    pub(crate) peak_bytes: u64,
 }
 
 impl Ran {

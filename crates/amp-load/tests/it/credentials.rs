@@ -6,7 +6,7 @@ use std::time::Duration;
 use amp_sandbox::credentials::{CredentialAnswer, CredentialServer, Credentials, ProcessAnswer, ProcessScript};
 use amp_sandbox::proxy::Proxy;
 
-use crate::support::{Lab, end};
+use crate::support::{Lab, MEMORY, end};
 
 /// A run without keys of its own.
 fn keyless(lab: &Lab, environment: Vec<(&'static str, String)>) -> Command {
@@ -30,6 +30,19 @@ fn a_service_that_hangs_or_is_down_is_temporary_and_one_that_refuses_is_not() {
         assert_eq!(ended.code, Some(code), "{answer:?}: {ended:?}");
         assert!(ended.error(0).contains("AWS credentials"), "{ended:?}");
         assert_eq!(lab.left().len(), 3);
+    }
+}
+
+#[test]
+fn a_service_that_answers_without_an_end_is_not_listened_to() {
+    let lab = Lab::staged();
+    let services = CredentialServer::start(&lab.server).unwrap();
+    services.answer([CredentialAnswer::Endless]);
+    for environment in [services.sts_env(&lab.path("")).unwrap(), services.container_env()] {
+        let ended = end(keyless(&lab, environment));
+        assert!(matches!(ended.code, Some(3 | 75)), "{ended:?}");
+        assert!(ended.error(0).contains("AWS credentials"), "{ended:?}");
+        assert!(ended.peak_bytes < MEMORY, "{} bytes", ended.peak_bytes);
     }
 }
 

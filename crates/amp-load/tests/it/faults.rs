@@ -2,7 +2,7 @@
 
 use amp_sandbox::s3::S3Op;
 
-use crate::support::{FILES, Lab, events};
+use crate::support::{FILES, Lab, MEMORY, events};
 
 #[test]
 fn what_passes_is_tried_again() {
@@ -155,4 +155,45 @@ fn each_request_and_its_status_stand_in_the_log() {
     for line in ["HeadBucket s3://lake/: done", ": HTTP 503", "retrying in", "PutObject s3://lake/"] {
         assert!(log.contains(line), "{line} in {log}");
     }
+}
+
+#[test]
+fn an_answer_without_an_end_is_cut_off_and_costs_no_memory() {
+    for (op, status, flags) in [
+        ("PutObject", "", &[][..]),
+        ("PutObject", "=503", &[]),
+        ("CreateMultipartUpload", "", &["--multipart-threshold", "5MiB"]),
+        ("CompleteMultipartUpload", "", &["--multipart-threshold", "5MiB"]),
+    ] {
+        let lab = Lab::new();
+        lab.stage(FILES[0], &crate::support::noise(6 << 20));
+        lab.rule(&format!("op={op}:endless{status}"));
+        let ended = lab.run(&[&["--max-retries", "1", "--read-timeout", "5s"], flags].concat());
+        assert_eq!(ended.counts(), (75, [1, 0, 0, 1, 0]), "{op}{status}: {ended:?}");
+        assert!(ended.error(0).contains("larger than 1 MiB"), "{op}{status}: {ended:?}");
+        assert!(ended.peak_bytes < MEMORY, "{op}{status}: {} bytes", ended.peak_bytes);
+        assert_eq!(lab.left(), [FILES[0]]);
+    }
+}
+
+#[test]
+fn a_bucket_that_answers_without_an_end_is_not_listened_to() {
+    let lab = Lab::staged();
+    lab.rule("op=HeadBucket:status=400");
+    lab.rule("op=ListObjectsV2:endless");
+    let ended = lab.run(&["--max-retries", "1", "--read-timeout", "5s"]);
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    assert!(ended.error(0).contains("larger than 1 MiB"), "{ended:?}");
+    assert!(ended.peak_bytes < MEMORY, "{} bytes", ended.peak_bytes);
+}
+
+#[test]
+fn an_object_that_is_read_back_may_be_larger_than_an_answer() {
+    let lab = Lab::new();
+    let bytes = crate::support::noise(3 << 20);
+    lab.stage(FILES[0], &bytes);
+    lab.rule("op=HeadObject:no-checksum");
+    lab.rule("op=PutObject:no-etag");
+    assert_eq!(lab.run(&[]).counts(), (0, [1, 1, 0, 0, 1]));
+    assert_eq!(lab.object(FILES[0]).unwrap(), bytes);
 }

@@ -32,7 +32,12 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// The most memory it had.
+    pub(crate) peak_bytes: u64,
 }
+
+/// What either program may use, whatever it is given to do.
+pub(crate) const MEMORY: u64 = 64 << 20;
 
 impl Ended {
     /// The one JSON document on stdout, which is as its schema describes it.
@@ -200,8 +205,8 @@ pub(crate) fn begin(command: Command) -> Running {
 pub(crate) fn ended(running: Running) -> Ended {
     let ended = running.wait().unwrap();
     assert!(!ended.hung, "it hangs: {ended:#?}");
-    let process::Ended { code, stdout, stderr, .. } = ended;
-    Ended { code, stdout, stderr }
+    let process::Ended { code, stdout, stderr, peak_bytes, .. } = ended;
+    Ended { code, stdout, stderr, peak_bytes }
 }
 
 pub(crate) fn wait_until(mut true_at_last: impl FnMut() -> bool) {

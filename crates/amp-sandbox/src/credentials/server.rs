@@ -44,6 +44,8 @@ pub enum CredentialAnswer {
     Reset,
     /// Nothing, for ever.
     Hang,
+    /// 200, and bytes without an end.
+    Endless,
 }
 
 /// A request for credentials, or on the way to them.
@@ -303,6 +305,10 @@ fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<After> {
             CredentialAnswer::Hang => {
                 exchange.drain(u64::MAX)?;
                 return Ok(exchange.stall());
+            }
+            CredentialAnswer::Endless => {
+                exchange.drain(u64::MAX)?;
+                return exchange.respond_endlessly(200).map(|()| After::Close);
             }
         },
     };

@@ -9,6 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use amp_cli::{TlsFailure, tls_failure};
 use amp_core::secret::{Secret, scrub};
 
+use super::capped::too_large;
 use super::causes::{causes, chain};
 use super::credentials;
 use crate::store::StoreErrorKind;
@@ -176,6 +177,9 @@ where
     };
     let header = |name: &str| raw.headers().get(name).map(str::to_owned);
     let status = raw.status().as_u16();
+    if let Some(answer) = too_large(error) {
+        return ErrorResponse::none(StoreErrorKind::Network(format!("HTTP {status}: {answer}")));
+    }
     if matches!(error, SdkError::ResponseError(_)) && (200..300).contains(&status) {
         return ErrorResponse::none(StoreErrorKind::Network(format!("the answer breaks off: {}", chain(error))));
     }

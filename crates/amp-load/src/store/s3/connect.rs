@@ -22,6 +22,7 @@ use aws_types::service_config::ServiceConfigKey;
 use url::{Host, Url};
 
 use super::S3Store;
+use super::capped::capped;
 use super::credentials::{self, Found};
 use crate::store::{Addressing, BucketConfig, ObjectOptions, StoreError, StoreErrorKind};
 
@@ -176,7 +177,7 @@ fn http_client(loopback: bool, authorities: Option<&CaBundle>) -> SharedHttpClie
         let trusted = TrustStore::empty().with_pem_certificate(bundle.pem.clone());
         TlsContext::builder().with_trust_store(trusted).build().ok()
     });
-    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
+    capped(HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .proxy_config(if loopback { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
@@ -188,7 +189,7 @@ fn http_client(loopback: bool, authorities: Option<&CaBundle>) -> SharedHttpClie
             connector.set_sleep_impl(components.sleep_impl());
         }
         connector.build()
-    })
+    }))
 }
 
 /// Whether the bucket can't be a subdomain of the endpoint's host: an IP address, `localhost`, or a bare name in a local network.

@@ -1,5 +1,6 @@
 //! S3 through the AWS SDK, which no other module names.
 
+mod capped;
 mod causes;
 mod classify;
 mod connect;

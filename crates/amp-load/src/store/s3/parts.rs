@@ -13,6 +13,9 @@ use crate::store::{
     covers_whole_objects,
 };
 
+/// How many uploads one answer lists at most: with keys of 1,024 bytes, 1,000 of them would be more than is read of an answer.
+const PAGE: i32 = 100;
+
 impl S3Store {
     /// Begins an upload in parts and returns its id.
     ///
@@ -167,6 +170,7 @@ impl S3Store {
                 .bucket(&self.bucket)
                 .set_expected_bucket_owner(self.owner.clone())
                 .prefix(key)
+                .max_uploads(PAGE)
                 .set_key_marker(key_marker)
                 .set_upload_id_marker(id_marker);
             let page = operation.run(request.send(), None).await?;
