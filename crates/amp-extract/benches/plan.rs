@@ -12,7 +12,7 @@ use amp_core::secret::Secret;
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use amp_extract::Settings;
-use amp_extract::plan::Planner;
+use amp_extract::plan::{Planner, Scope};
 use chrono::{DateTime, Utc};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -114,7 +114,7 @@ fn plan_a_year(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(DAYS * 24)).bench_local(|| {
         let owners = Owners::read(&ledger).unwrap();
         let planner = Planner { settings: &settings, started: now(), staging: &staging, ledger: &ledger };
-        let (plan, _) = planner.plan(year(), &owners, &HashSet::new()).unwrap();
+        let (plan, _) = planner.plan(year(), &owners, &HashSet::new(), Scope::All).unwrap();
         assert_eq!((plan.requests.len(), plan.skipped_hours()), (0, DAYS * 24));
         plan
     });

@@ -26,6 +26,10 @@ pub(crate) enum Answer {
 /// An answer and when it was asked for.
 #[derive(Debug)]
 pub(crate) struct Reply {
+    /// By our clock.
+    pub(crate) asked_at: DateTime<Utc>,
+    /// By Amplitude's, if it told.
+    pub(crate) theirs: Option<DateTime<Utc>>,
     /// By our clock or Amplitude's, whichever is behind: what had settled by then had settled by both.
     pub(crate) requested_at: DateTime<Utc>,
     /// The answer.

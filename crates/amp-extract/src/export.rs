@@ -88,7 +88,7 @@ impl ExportClient {
         let theirs = server_time(response.headers())
             .and_then(|now| now.checked_sub_signed(TimeDelta::from_std(asked.elapsed()).ok()?));
         let requested_at = theirs.map_or(asked_at, |theirs| self.earlier(asked_at, theirs));
-        let answer = |answer| Ok(Reply { requested_at, answer });
+        let answer = |answer| Ok(Reply { asked_at, theirs, requested_at, answer });
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), SystemTime::now());
         if status == 200 {

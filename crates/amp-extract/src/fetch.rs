@@ -195,7 +195,10 @@ impl Fetcher<'_> {
         let waiting = self.session.progress.begin(&format!("waiting for {}", self.label(window)), None);
         let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
-        let Reply { requested_at, answer } = answer?;
+        let Reply { asked_at, theirs, requested_at, answer } = answer?;
+        if let Some(theirs) = theirs {
+            self.ledger.note_clock(asked_at, theirs).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
+        }
         match answer {
             Answer::Archive(body) => {
                 let (archive, streaming) = self.download(window, requested_at, body, summary).await?;

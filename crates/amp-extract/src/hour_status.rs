@@ -67,7 +67,7 @@ impl<'a> HourStatusReader<'a> {
     }
 
     /// What is known of sources.
-    pub fn owners(&self) -> &Owners {
+    pub fn owners(&self) -> &'a Owners {
         self.owners
     }
 

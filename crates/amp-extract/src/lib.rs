@@ -41,7 +41,7 @@ pub use args::Args;
 use downloads::Downloads;
 use export::ExportClient;
 use pipeline::Pipeline;
-use plan::{Plan, Planner};
+use plan::{Plan, Planner, Scope};
 pub use settings::Settings;
 use source_ledger::SourceLedger;
 use sources::{Known, first_repaired};
@@ -79,7 +79,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         let ledger = Ledger::at(&staging.state_dir());
         let known = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
         let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
-        let (plan, _) = planner.plan(window, &known.owners, &HashSet::new()).map_err(RunError::unusable)?;
+        let (plan, _) = planner.plan(window, &known.owners, &HashSet::new(), Scope::All).map_err(RunError::unusable)?;
         plan.log();
         summary.planned(&plan);
         return Ok(());
@@ -88,7 +88,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         Arc::new(Staging::open(&common.extracted_dir).map_err(RunError::unusable)?.until(session.stop.flag()));
     let ledger = Ledger::at(&staging.state_dir());
     // Before the lock: a call that is turned away has wanted its day all the same.
-    let Known { owners, additions } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
+    let Known { owners, additions, marker } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
     if !additions.is_empty() {
         ledger.append_sources(&additions).unwrap_or_else(|error| tracing::warn!("{error}"));
     }
@@ -100,7 +100,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     }
     let planner = Planner { settings: &settings, started, staging: &staging, ledger: &ledger };
     if settings.accept_missing {
-        let (plan, _) = planner.plan(window, &owners, &HashSet::new()).map_err(RunError::unusable)?;
+        let (plan, _) = planner.plan(window, &owners, &HashSet::new(), Scope::All).map_err(RunError::unusable)?;
         return give_up(plan, &ledger, &settings, started, summary).map_err(RunError::temporary);
     }
     if settings.parallel >= settings::MANY_PARALLEL {
@@ -112,12 +112,15 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     let client = ExportClient::new(&settings, common)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::unusable(format!("{error:#}")))?;
-    let own = SourceLedger::new(ledger.clone(), settings.source(), owners);
+    let first_repaired = first_repaired(&settings, started);
+    let own = SourceLedger::new(ledger.clone(), settings.source(), owners, marker, first_repaired);
     let pipeline = Pipeline::new(&settings, session, Arc::clone(&staging), own.clone(), downloads, client, summary);
     let mut already = HashSet::new();
+    // Another key of its project may have got what is owed: by the files of the window it shows whose key it is.
+    let mut scope = if own.owner().is_project() { Scope::All } else { Scope::Window };
     loop {
         let (owner, owners) = (own.owner(), own.owners().clone());
-        let (plan, done) = planner.plan(window, &owners, &already).map_err(RunError::unusable)?;
+        let (plan, done) = planner.plan(window, &owners, &already, scope).map_err(RunError::unusable)?;
         plan.log();
         plan.append_to(&ledger, own.source(), started).map_err(RunError::temporary)?;
         done.write().unwrap_or_else(|error| tracing::warn!("{error}"));
@@ -125,12 +128,13 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         already.extend(plan.hours());
         pipeline.run(plan.requests).await?;
         // Whose hours they are became known: what an earlier key of the project left is owed too.
-        if !settings.daily || own.owner() == owner {
+        if !settings.daily || (scope == Scope::All && own.owner() == owner) {
             break;
         }
+        scope = Scope::All;
     }
     let days = already.iter().map(|hour| hour.date()).collect();
-    pipeline.settle_empty_days(&days, first_repaired(&settings, started)).await
+    pipeline.settle_empty_days(&days, first_repaired).await
 }
 
 /// Notes that the settled hours which `plan` would ask for are given up.

@@ -36,7 +36,7 @@ impl Owed {
         reader: &mut HourStatusReader<'_>,
         done: &mut DoneDays,
     ) -> Result<Self, DiskError> {
-        let first_owed = first_owed(reader.owners(), reader.owner(), settings, now);
+        let first_owed = first_owed(reader.owners(), reader.owner(), now);
         let first_repaired = first_repaired(settings, now);
         let mut days: BTreeSet<NaiveDate> = reader.days()?.into_iter().collect();
         let mut day = first_owed;
@@ -53,20 +53,22 @@ impl Owed {
             }
             let daily = Some(HourWindow::day(*day)).filter(|_| *day >= first_owed);
             let daily = daily.and_then(|day| settings.shard.map_or(Some(day), |shard| day.shard(shard)));
-            let hours = if *day < first_repaired { &mut owed.older } else { &mut owed.within_reach };
+            let is_within_reach = *day >= first_repaired;
+            let hours = if is_within_reach { &mut owed.within_reach } else { &mut owed.older };
             let mut all_final = true;
             for hour in HourWindow::day(*day).hours() {
                 let status = reader.status(hour)?;
                 all_final &= status.is_final();
                 let is_wanted = daily.is_some_and(|daily| daily.contains(hour));
-                if hour.settled_at() <= now && !status.is_done() && (is_wanted || was_asked(hour, reader)?) {
+                let is_owed = hour.settled_at() <= now && !status.is_done();
+                if is_owed && (is_wanted || was_asked(hour, is_within_reach, reader)?) {
                     hours.push(hour);
                 }
             }
             if all_final && reader.rests_on_itself(*day)? {
                 done.add(*day, positions);
             }
-            if *day < first_repaired {
+            if !is_within_reach {
                 reader.forget(*day);
             }
         }
@@ -74,16 +76,20 @@ impl Owed {
     }
 }
 
-/// Whether some run asked for `hour`, as far as it counts as ours.
-fn was_asked(hour: Hour, reader: &mut HourStatusReader<'_>) -> Result<bool, DiskError> {
-    let owner = reader.owner().cloned();
+/// Whether some run asked for `hour`, as far as it counts as ours; `with_others`: also one whose key delivered nothing.
+fn was_asked(hour: Hour, with_others: bool, reader: &mut HourStatusReader<'_>) -> Result<bool, DiskError> {
+    let (owner, owners) = (reader.owner().cloned(), reader.owners());
     let index = reader.index(hour.date())?;
     let Some(owner) = owner else { return Ok(index.damaged() > 0 || index.states(hour).next().is_some()) };
     // A key that never delivered anything may have been wrong, and mended since: its "no data" is no answer.
     let is_open = |state: HourState<'_>| {
         !matches!(state, HourState::Accepted | HourState::Fetched { settled: true, files: [_, ..] })
     };
-    let is_ours = |(whose, state): (&Owner, HourState<'_>)| *whose == owner || (!whose.is_project() && is_open(state));
+    let falls_to_us = |whose: &Owner| match whose {
+        Owner::Source(source) => with_others && owners.falls_to(source, &owner),
+        Owner::Project { .. } => false,
+    };
+    let is_ours = |(whose, state): (&Owner, HourState<'_>)| *whose == owner || (is_open(state) && falls_to_us(whose));
     Ok(index.damaged() > 0 || index.states(hour).any(is_ours))
 }
 

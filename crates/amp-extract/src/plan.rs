@@ -14,6 +14,15 @@ use crate::hour_status::{HourStatus, HourStatusReader};
 use crate::owed::{Owed, name_older};
 use crate::settings::Settings;
 
+/// What a plan takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The window alone.
+    Window,
+    /// What is owed too, if no window was named.
+    All,
+}
+
 /// What a plan is made of, besides the window.
 #[derive(Clone, Copy)]
 pub struct Planner<'a> {
@@ -38,9 +47,10 @@ impl Planner<'_> {
         window: HourWindow,
         owners: &Owners,
         already: &HashSet<Hour>,
+        scope: Scope,
     ) -> Result<(Plan, DoneDays), DiskError> {
         let owner = (!self.settings.lacks_key).then(|| owners.owner_of(&self.settings.source()));
-        self.plan_by(&mut HourStatusReader::new(self.staging, self.ledger, owners, owner), window, already)
+        self.plan_by(&mut HourStatusReader::new(self.staging, self.ledger, owners, owner), window, already, scope)
     }
 
     /// The same by what `reader` has read and reads.
@@ -52,9 +62,10 @@ impl Planner<'_> {
         reader: &mut HourStatusReader<'_>,
         window: HourWindow,
         already: &HashSet<Hour>,
+        scope: Scope,
     ) -> Result<(Plan, DoneDays), DiskError> {
         let mut done = DoneDays::read(self.staging, reader.owner().cloned())?;
-        let owed = match self.settings.daily || self.settings.status {
+        let owed = match scope == Scope::All && (self.settings.daily || self.settings.status) {
             true => Owed::find(self.settings, self.started, reader, &mut done)?,
             false => Owed::default(),
         };

@@ -6,7 +6,10 @@ use amp_core::disk::DiskError;
 use amp_core::ledger::{
     FileRecord, HourIndex, HourRecord, Ledger, Owner, Owners, Partition, SourceId, SourceRecord, project_of,
 };
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::sources::{Marker, first_marker, recorded};
+use crate::summary::locked;
 
 /// A ledger and whose hours a run asks for. Clones share what becomes known of the source.
 #[derive(Debug, Clone)]
@@ -14,12 +17,16 @@ pub struct SourceLedger {
     ledger: Ledger,
     source: SourceId,
     owners: Arc<Mutex<Owners>>,
+    marker: Arc<Mutex<Marker>>,
+    first_repaired: NaiveDate,
 }
 
 impl SourceLedger {
-    /// The ledger as `source` sees it, by what is known of sources.
-    pub fn new(ledger: Ledger, source: SourceId, owners: Owners) -> Self {
-        Self { ledger, source, owners: Arc::new(Mutex::new(owners)) }
+    /// The ledger as `source` sees it, by what is known of sources and of its own `marker`. What it takes over from others begins with
+    /// `first_repaired` at the earliest.
+    pub fn new(ledger: Ledger, source: SourceId, owners: Owners, marker: Marker, first_repaired: NaiveDate) -> Self {
+        let (owners, marker) = (Arc::new(Mutex::new(owners)), Arc::new(Mutex::new(marker)));
+        Self { ledger, source, owners, marker, first_repaired }
     }
 
     /// Who asks.
@@ -64,20 +71,48 @@ impl SourceLedger {
         self.ledger.append(day, record)
     }
 
-    /// Notes whose hours the source asks for, once the names of files that it delivered tell.
+    /// Takes in what Amplitude's clock said, `theirs`, when this machine's said `ours`: it may set right from which day on every day is owed.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    pub fn note_clock(&self, ours: DateTime<Utc>, theirs: DateTime<Utc>) -> Result<(), DiskError> {
+        let marker = std::mem::replace(&mut *locked(&self.marker), Marker::Stands);
+        let mut owners = self.owners();
+        let before = recorded(&owners, &owners.owner_of(&self.source));
+        let Some(day) = marker.set_right(before, ours, theirs) else { return Ok(()) };
+        tracing::info!("by Amplitude's clock, every day is owed from {day} on");
+        self.add(&mut owners, SourceRecord { owed_from: Some(day), ..self.record() })
+    }
+
+    /// Notes whose hours the source asks for, once the names of files that it delivered tell. The marker of a project that had one stays; one
+    /// that had none gets that of the source, with what it takes over.
     pub fn note_project(&self, files: &[FileRecord]) -> Result<(), DiskError> {
         let mut owners = self.owners();
         if owners.owner_of(&self.source).is_project() {
             return Ok(());
         }
-        let project = project_of(files.iter().map(|file| file.name.as_str()));
-        if project.is_some() {
-            let (time, source) = (Utc::now(), self.source.clone());
-            let record = SourceRecord { time, source, host: None, project, owed_from: None };
-            self.ledger.append_sources(std::slice::from_ref(&record))?;
-            owners.apply(record);
-            tracing::info!("this key is one of {}", owners.owner_of(&self.source));
-        }
+        let Some(project) = project_of(files.iter().map(|file| file.name.as_str())) else { return Ok(()) };
+        let mut record = SourceRecord { project: Some(project), ..self.record() };
+        let own = recorded(&owners, &owners.owner_of(&self.source));
+        let mut joined = owners.clone();
+        joined.apply(record.clone());
+        let owner = joined.owner_of(&self.source);
+        let of_others = joined.markers().filter(|(source, whose, _)| **source != self.source && *whose == owner);
+        let of_others = of_others.map(|(_, _, day)| day).min();
+        record.owed_from =
+            own.map(|own| of_others.unwrap_or_else(|| first_marker(&joined, &owner, own, self.first_repaired)));
+        self.add(&mut owners, record)?;
+        tracing::info!("this key is one of {owner}");
+        Ok(())
+    }
+
+    fn record(&self) -> SourceRecord {
+        SourceRecord { time: Utc::now(), source: self.source.clone(), host: None, project: None, owed_from: None }
+    }
+
+    fn add(&self, owners: &mut Owners, record: SourceRecord) -> Result<(), DiskError> {
+        self.ledger.append_sources(std::slice::from_ref(&record))?;
+        owners.apply(record);
         Ok(())
     }
 }

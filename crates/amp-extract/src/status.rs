@@ -14,7 +14,7 @@ use console::{Style, style};
 use serde::{Serialize, Serializer};
 
 use crate::hour_status::{HourStatus, HourStatusReader};
-use crate::plan::Planner;
+use crate::plan::{Planner, Scope};
 use crate::settings::Settings;
 use crate::sources::{Known, first_owed};
 use crate::summary::Summary;
@@ -131,7 +131,7 @@ impl Status {
         let source = (!settings.lacks_key).then(|| settings.source());
         let Known { owners, .. } = Known::read(&ledger, settings, session.started)?;
         let owner = source.as_ref().map(|source| owners.owner_of(source));
-        let first_owed = first_owed(&owners, owner.as_ref(), settings, session.started);
+        let first_owed = first_owed(&owners, owner.as_ref(), session.started);
         let first_known = ledger.days()?.first().copied().map_or(first_owed, |day| day.min(first_owed));
         let window = window.map(|window| match settings.daily {
             true => HourWindow::new(window.start().max(Hour::first_of(first_known)), window.end()).unwrap_or(window),
@@ -160,7 +160,7 @@ impl Status {
         let planned = WindowSpec::Yesterday.resolve(session.started, settings.shard);
         if let Some(yesterday) = planned.ok().and_then(|planned| planned.window) {
             let planner = Planner { settings, started: session.started, staging: &staging, ledger: &ledger };
-            let (plan, _) = planner.plan_by(&mut reader, yesterday, &HashSet::new())?;
+            let (plan, _) = planner.plan_by(&mut reader, yesterday, &HashSet::new(), Scope::All)?;
             status.next.requests = plan.requests;
             status.owed_older = plan.older;
         }

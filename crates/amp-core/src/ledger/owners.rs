@@ -26,7 +26,7 @@ pub struct SourceRecord {
     /// The numeric id of the project whose files it delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// The first day of UTC that a call without a window covered: from it on, every day is owed.
+    /// The marker of the source: the first day of UTC that a call without a window covered. From it on, every day is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed_from: Option<NaiveDate>,
 }
@@ -79,12 +79,16 @@ struct Facts {
     host: Option<String>,
     project: Option<String>,
     owed_from: Option<NaiveDate>,
+    /// Numbers of the first line about it and of the first with a marker. Unlike times, they tell what came first whatever the clocks said.
+    seen: usize,
+    marked: Option<usize>,
 }
 
 /// All that is known of sources.
 #[derive(Debug, Clone, Default)]
 pub struct Owners {
     sources: BTreeMap<SourceId, Facts>,
+    lines: usize,
 }
 
 impl Owners {
@@ -98,7 +102,8 @@ impl Owners {
         Ok(owners)
     }
 
-    /// What the hours of the whole ledger tell of its sources. Slow where the ledger is long.
+    /// What the hours of the whole ledger tell of its sources, those that delivered nothing first: what they wanted falls to the others.
+    /// Slow where the ledger is long.
     ///
     /// # Errors
     /// When a file of the ledger cannot be read; a damaged line is no error.
@@ -121,12 +126,20 @@ impl Owners {
                 }
             })?;
         }
-        Ok(found.into_iter().map(|(source, (project, days))| ScannedSource { source, project, days }).collect())
+        let scanned = found.into_iter().map(|(source, (project, days))| ScannedSource { source, project, days });
+        let mut scanned: Vec<_> = scanned.collect();
+        scanned.sort_by_key(|found| found.project.is_some());
+        Ok(scanned)
     }
 
     /// Takes in a line.
     pub fn apply(&mut self, record: SourceRecord) {
-        let facts = self.sources.entry(record.source).or_default();
+        let line = self.lines;
+        self.lines += 1;
+        let facts = self.sources.entry(record.source).or_insert_with(|| Facts { seen: line, ..Facts::default() });
+        if record.owed_from.is_some() {
+            facts.marked.get_or_insert(line);
+        }
         facts.host = record.host.or(facts.host.take());
         facts.project = record.project.or(facts.project.take());
         facts.owed_from = record.owed_from.or(facts.owed_from);
@@ -157,10 +170,29 @@ impl Owners {
         hosts.first().filter(|_| hosts.len() == 1).map(|host| (*host).clone())
     }
 
-    /// The days from which on the sources of those owners that `wanted` takes are owed every day, as each of them says it.
-    pub fn owed_from(&self, wanted: impl Fn(&Owner) -> bool) -> impl Iterator<Item = NaiveDate> {
-        let of = self.sources.iter().filter_map(|(source, facts)| Some((source, facts.owed_from?)));
-        of.filter(move |(source, _)| wanted(&self.owner_of(source))).map(|(_, day)| day)
+    /// The sources that have a marker, each with its owner and the day from which on every day is owed.
+    pub fn markers(&self) -> impl Iterator<Item = (&SourceId, Owner, NaiveDate)> {
+        self.sources.iter().filter_map(|(source, facts)| Some((source, self.owner_of(source), facts.owed_from?)))
+    }
+
+    /// Whether what `source`, which delivered nothing, asked for counts as asked for by `owner`: its key may have been wrong, and mended since.
+    /// It falls to one project, the next that got a marker, and to the one that has none yet where no other came.
+    pub fn falls_to(&self, source: &SourceId, owner: &Owner) -> bool {
+        let Some(seen) = self.sources.get(source).filter(|facts| facts.project.is_none()).map(|facts| facts.seen)
+        else {
+            return false;
+        };
+        let mut marked: Vec<(usize, Owner)> =
+            self.sources.iter().filter_map(|(source, facts)| Some((facts.marked?, self.owner_of(source)))).collect();
+        marked.retain(|(_, owner)| owner.is_project());
+        marked.sort_unstable();
+        // Of each project its first marker alone counts.
+        let mut met = BTreeSet::new();
+        marked.retain(|(_, owner)| met.insert(owner.clone()));
+        match marked.iter().find(|(line, _)| *line > seen) {
+            Some((_, next)) => next == owner,
+            None => owner.is_project() && !met.contains(owner),
+        }
     }
 }
 

@@ -277,6 +277,28 @@ fn the_same_project_of_another_host_is_another_owner() {
 }
 
 #[test]
+fn what_a_key_wanted_that_delivered_nothing_falls_to_the_next_project_that_gets_a_marker() {
+    let mut owners = Owners::default();
+    let marked = |key, project| SourceRecord {
+        owed_from: Some(NaiveDate::from_ymd_opt(2025, 11, 6).unwrap()),
+        ..noted(key, Some("h"), project)
+    };
+    let wrong = noted("wrong", Some("h"), None).source;
+    let of = |project: &str| Owner::Project { host: "h".to_owned(), project: project.to_owned() };
+    owners.apply(marked("a", Some("1")));
+    owners.apply(noted("wrong", Some("h"), None));
+    assert!(!owners.falls_to(&wrong, &of("1")), "it was there before");
+    assert!(owners.falls_to(&wrong, &of("2")), "the next, so far");
+    owners.apply(marked("b", None));
+    owners.apply(noted("b", None, Some("2")));
+    assert!(owners.falls_to(&wrong, &of("2")));
+    owners.apply(marked("c", Some("3")));
+    assert!(owners.falls_to(&wrong, &of("2")) && !owners.falls_to(&wrong, &of("3")));
+    assert!(!owners.falls_to(&wrong, &Owner::Source(wrong.clone())), "to a project alone");
+    assert!(!owners.falls_to(&noted("a", None, None).source, &of("2")), "that one delivered");
+}
+
+#[test]
 fn a_scan_finds_the_projects_and_days_of_a_ledger_without_sources() {
     let (_dir, ledger, day) = ledger();
     let one = window("2025-11-06T00", "2025-11-06T00");
@@ -285,11 +307,10 @@ fn a_scan_finds_the_projects_and_days_of_a_ledger_without_sources() {
     let next = day.succ_opt().unwrap();
     let asked = HourRecord::Asked { time: time(), window: HourWindow::day(next), source: other.clone() };
     ledger.append(next, &asked).unwrap();
-    let mut expected = vec![
-        ScannedSource { source: source(), project: Some("7".into()), days: [day].into() },
+    let expected = [
         ScannedSource { source: other, project: None, days: [next].into() },
+        ScannedSource { source: source(), project: Some("7".into()), days: [day].into() },
     ];
-    expected.sort_by(|a, b| a.source.cmp(&b.source));
     assert_eq!(Owners::scan(&ledger).unwrap(), expected);
 }
 

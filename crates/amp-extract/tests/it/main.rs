@@ -22,6 +22,7 @@ mod ledger;
 mod limits;
 mod loads;
 mod logs;
+mod markers;
 mod metrics;
 mod network;
 mod output;

@@ -88,7 +88,7 @@ fn a_call_that_was_killed_at_once() {
 fn a_call_by_a_clock_that_was_a_day_behind() {
     recovers_from(|lab, _| {
         let library = faketime().unwrap();
-        let document = lab.at(&library, FIRST, &[]).run().exits(0);
+        let document = lab.with_clock(&library, FIRST, &[]).run().exits(0);
         assert_eq!(document["requests"], 0);
     });
 }
@@ -98,7 +98,7 @@ fn a_call_by_a_clock_without_a_battery() {
     recovers_from(|lab, _| {
         lab.rule(":no-data");
         let library = faketime().unwrap();
-        lab.at(&library, "1970-01-01 00:10:00", &[]).run().exits(0);
+        lab.with_clock(&library, "1970-01-01 00:10:00", &[]).run().exits(0);
     });
 }
 

@@ -1,5 +1,7 @@
 //! Hours belong to a project, whichever of its keys asked.
 
+use serde_json::json;
+
 use crate::run::Run;
 use crate::support::{Lab, faketime, hours, whole_day};
 
@@ -62,4 +64,76 @@ fn another_project_neither_finishes_nor_skips_what_one_left() {
     assert_eq!(lab.asked().split_off(before), [whole_day("2025-11-07"), whole_day("2025-11-08")]);
     lab.server.clear_rules();
     assert_eq!(hours(&at(9).run().exits(0))[1], 48);
+}
+
+/// A directory in which a wrong key was used on one day, and the right one on those before.
+fn with_a_wrong_key_on_the_tenth(library: &str) -> Lab {
+    let lab = Lab::new();
+    let at = |day: u32| lab.at(library, &format!("2025-11-{day:02} 03:15:00"), &[]);
+    at(7).run().exits(0);
+    at(8).run().exits(0);
+    at(9).run().exits(0);
+    with_key(at(10), "wrong").run().exits(3);
+    at(11).run().exits(0);
+    lab
+}
+
+#[test]
+fn a_rotated_key_asks_for_nothing_again_because_a_wrong_one_was_used_before() {
+    let Some(library) = faketime() else { return };
+    let lab = with_a_wrong_key_on_the_tenth(&library);
+    lab.server.add_key("new", "secret");
+    let before = lab.asked().len();
+    with_key(lab.at(&library, "2025-11-13 03:15:00", &[]), "new").run().exits(0);
+    assert_eq!(lab.asked().split_off(before), ["2025-11-12", "2025-11-11"].map(whole_day));
+    let status = lab.at(&library, "2025-11-13 03:20:00", &["--status"]);
+    let document = with_key(status, "new").run().exits(0);
+    assert_eq!((&document["next"]["requests"], &document["owed_older"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn a_project_of_another_key_inherits_nothing_that_a_wrong_one_left_to_the_first() {
+    let Some(library) = faketime() else { return };
+    // The wrong key was the first of all, so that what it wanted falls to the first project.
+    let lab = Lab::new();
+    let at = |day: u32| lab.at(&library, &format!("2025-11-{day:02} 03:15:00"), &[]);
+    with_key(at(7), "wrong").run().exits(3);
+    at(8).run().exits(0);
+    lab.assert_staged(&["2025-11-06", "2025-11-07"]);
+    lab.server.add_project(lab.dataset.clone().project(2), "other", "secret");
+    for (day, wanted) in [(9, "2025-11-08"), (20, "2025-11-19")] {
+        let before = lab.asked().len();
+        let document = with_key(at(day), "other").run().exits(if day == 9 { 0 } else { 1 });
+        let mut asked = lab.asked().split_off(before);
+        assert!(asked.contains(&whole_day(wanted)), "{asked:?}");
+        asked.retain(|window| *window < whole_day("2025-11-08"));
+        assert_eq!((asked.len(), &document["hours"]["failed"]), (0, &0.into()));
+        let older: Vec<_> = document["failures"].as_array().unwrap().iter().map(|failure| &failure["start"]).collect();
+        assert!(older.iter().all(|start| **start == "2025-11-09T00"), "{older:?}");
+    }
+}
+
+#[test]
+fn a_day_asked_for_by_name_with_a_wrong_key_is_owed_by_the_project_that_comes_next() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::new();
+    let at = |day: u32, args: &[&str]| lab.at(&library, &format!("2025-11-{day:02} 03:15:00"), args);
+    with_key(at(7, &["--date", "2025-11-04"]), "wrong").run().exits(3);
+    at(8, &[]).run().exits(0);
+    lab.assert_staged(&["2025-11-04", "2025-11-07"]);
+    // Once there is a project, it is a slip.
+    with_key(at(9, &["--date", "2025-11-03"]), "wrong-too").run().exits(3);
+    at(9, &[]).run().exits(0);
+    lab.assert_staged(&["2025-11-04", "2025-11-07", "2025-11-08"]);
+}
+
+#[test]
+fn what_a_key_of_no_known_project_wanted_is_owed_even_if_its_last_day_is_empty() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::faulty(&["hour=2025-11-06,times=1:status=503", "hour=2025-11-07:no-data"]);
+    let at = |day: u32| lab.at(&library, &format!("2025-11-{day:02} 03:15:00"), &["--max-retries", "0"]);
+    at(7).run().exits(75);
+    let document = at(8).run().exits(0);
+    assert_eq!(hours(&document), [48, 24, 24, 0, 0, 24]);
+    lab.assert_staged(&["2025-11-06"]);
 }

@@ -11,6 +11,7 @@ use amp_sandbox::export::{ExportConfig, ExportServer};
 pub(crate) use amp_sandbox::process::HANG;
 use amp_sandbox::time::{Hour, Window};
 pub(crate) use amp_sandbox::tools::faketime;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,8 +89,15 @@ impl Lab {
             .env("AMP_RETRY_BASE", "1ms")
     }
 
-    /// The same as [`Lab::command`], by a clock that says `time` when it begins, such as `2025-11-07 03:15:00`.
+    /// The same as [`Lab::command`], when it is `time`, such as `2025-11-07 03:15:00`, here and by the API's clock.
     pub(crate) fn at(&self, library: &str, time: &str, args: &[&str]) -> Run {
+        let now: DateTime<Utc> = format!("{time}Z").parse().unwrap();
+        self.server.set_clock_offset(now - Utc::now());
+        self.with_clock(library, time, args)
+    }
+
+    /// The same, by this machine's clock alone.
+    pub(crate) fn with_clock(&self, library: &str, time: &str, args: &[&str]) -> Run {
         self.command(args)
             .env("LD_PRELOAD", library)
             .env("FAKETIME", format!("@{time}"))
