@@ -95,7 +95,7 @@ sandbox() {
 # sums FOLDER: name and SHA-256 of every object below it.
 sums() { (cd "$1" && find . -type f -exec sha256sum {} + | sort -k 2); }
 
-# lines FOLDER: lines of all objects below it.
-lines() { find "$1" -type f -exec cat {} + | wc -l; }
+# lines FOLDER [PATTERN]: lines of all objects below it, or of those with such a name.
+lines() { find "$1" -type f -name "${2:-*}" -exec cat {} + | wc -l; }
 
 yesterday=$(date -u -d yesterday +%F)

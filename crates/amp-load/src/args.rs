@@ -43,7 +43,7 @@ pub(crate) const TEMPLATE: Setting = Setting::flag(
 .env(&["AMP_KEY_TEMPLATE"])
 .default("{file}");
 pub(crate) const MANIFESTS: Setting =
-    Setting::flag("--manifest-prefix", "Put a manifest of each whole day at P/YYYY-MM-DD.json, after its files")
+    Setting::flag("--manifest-prefix", "Put a manifest of each whole day at P/YYYY-MM-DD.json; P may have {project}")
         .env(&["AMP_MANIFEST_PREFIX"]);
 pub(crate) const IF_EXISTS: Setting =
     Setting::flag("--if-exists", "When the key exists: overwrite, skip (if size and checksum are the same) or fail")

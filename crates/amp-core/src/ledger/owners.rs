@@ -49,7 +49,15 @@ pub enum Owner {
 impl Owner {
     /// Whether a project was seen behind it.
     pub fn is_project(&self) -> bool {
-        matches!(self, Self::Project { .. })
+        self.project().is_some()
+    }
+
+    /// The numeric id of its project, where that is known.
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::Project { project, .. } => Some(project),
+            Self::Source(_) => None,
+        }
     }
 }
 
@@ -148,6 +156,11 @@ impl Owners {
     /// Whether no source is known.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()
+    }
+
+    /// The projects whose files any source delivered.
+    pub fn projects(&self) -> BTreeSet<&str> {
+        self.sources.values().filter_map(|facts| facts.project.as_deref()).collect()
     }
 
     /// The Export API's host at which `source` asks, where it is noted.

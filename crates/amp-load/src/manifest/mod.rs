@@ -19,7 +19,7 @@ use serde::Serialize;
 pub(crate) use journal::ManifestJournal;
 pub use loads::{Destination, LoadIndex};
 pub(crate) use pending::{KeyTaken, Manifests};
-pub use prefix::{ManifestPrefix, PrefixError};
+pub use prefix::{ManifestId, ManifestPrefix, PrefixError};
 
 /// Raised when a field changes its meaning; new fields may come at any time.
 const VERSION: u32 = 1;
@@ -29,6 +29,9 @@ const VERSION: u32 = 1;
 pub struct Manifest {
     version: u32,
     date: NaiveDate,
+    /// Whose, where each project has manifests of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
     bucket: String,
     /// All 24, in order.
     hours: Vec<ManifestHour>,
@@ -66,9 +69,12 @@ struct Totals {
 /// Why a day has no manifest yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
-    /// Its ledger names no hour.
+    /// Its ledger names no hour, or none of the project.
     #[error("no run has requested any of its hours")]
     Unknown,
+    /// Each project has manifests of its own, and none is known.
+    #[error("no run of amp-extract has seen which project its hours belong to")]
+    NoProject,
     /// An hour is not done.
     #[error("hour {hour} of {owner}: {why}")]
     Hour {
@@ -106,13 +112,13 @@ pub enum Incomplete {
 /// A day of which all hours are done, with the files that its newest fetches brought.
 #[derive(Debug)]
 pub struct CompleteDay {
-    date: NaiveDate,
+    id: ManifestId,
     hours: Vec<ManifestHour>,
     files: BTreeMap<String, FileRecord>,
 }
 
 impl CompleteDay {
-    /// The day `date` by its part of the ledger. It is whole when each owner that delivered files for it has all of its hours done, or,
+    /// The day by its part of the ledger, of one project or of all. It is whole when each owner that delivered files for it has all of its hours done, or,
     /// where none delivered any, when the project that was asked last has; without a project, the source.
     ///
     /// A damaged line does not make a day whole by mistake: what is asked for is noted before it is fetched, so an hour whose `fetched` was
@@ -120,10 +126,12 @@ impl CompleteDay {
     ///
     /// # Errors
     /// What the day lacks.
-    pub fn of(date: NaiveDate, known: &HourIndex) -> Result<Self, Incomplete> {
-        let hours: Vec<Hour> = HourWindow::day(date).hours().collect();
+    pub fn of(id: &ManifestId, known: &HourIndex) -> Result<Self, Incomplete> {
+        let hours: Vec<Hour> = HourWindow::day(id.day).hours().collect();
+        let is_wanted = |owner: &&Owner| id.project.as_deref().is_none_or(|wanted| owner.project() == Some(wanted));
         let mut owners: BTreeMap<&Owner, bool> = BTreeMap::new();
-        for (owner, hour) in hours.iter().flat_map(|hour| known.states(*hour).map(move |(owner, _)| (owner, *hour))) {
+        let states = hours.iter().flat_map(|hour| known.states(*hour).map(move |(owner, _)| (owner, *hour)));
+        for (owner, hour) in states.filter(|(owner, _)| is_wanted(owner)) {
             *owners.entry(owner).or_default() |= !known.last_fetched(hour, owner).is_empty();
         }
         let fetches = |owner: &Owner| hours.iter().map(|hour| done(known, *hour, owner)).collect::<Result<Vec<_>, _>>();
@@ -134,11 +142,11 @@ impl CompleteDay {
         } else {
             // "No data" may mean a wrong key or region: who tried another since does not take it for an answer. A key that never delivered
             // anything says nothing of a project that did.
-            let mut asked = known.last_asked();
-            let project = known.last_asked().find(|owner| owner.is_project());
+            let mut asked = known.last_asked().filter(is_wanted);
+            let project = known.last_asked().filter(is_wanted).find(|owner| owner.is_project());
             vec![fetches(project.or_else(|| asked.next()).ok_or(Incomplete::Unknown)?)?]
         };
-        let mut day = Self { date, hours: Vec::new(), files: BTreeMap::new() };
+        let mut day = Self { id: id.clone(), hours: Vec::new(), files: BTreeMap::new() };
         for (index, hour) in hours.iter().enumerate() {
             let files = || fetched.iter().flat_map(|hours| hours[index]);
             day.hours.push(ManifestHour { hour: *hour, data: files().next().is_some() });
@@ -187,7 +195,8 @@ impl CompleteDay {
             hours_without_data: self.hours.len() - with_data,
         };
         let (bucket, hours) = (to.bucket.clone(), self.hours.clone());
-        Ok(Manifest { version: VERSION, date: self.date, bucket, hours, files, totals })
+        let ManifestId { day: date, project } = self.id.clone();
+        Ok(Manifest { version: VERSION, date, project, bucket, hours, files, totals })
     }
 }
 

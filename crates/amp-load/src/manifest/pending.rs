@@ -12,7 +12,7 @@ use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
 
 use super::journal::{ManifestJournal, ManifestRecord};
-use super::prefix::{ManifestPrefix, name};
+use super::prefix::{ManifestId, ManifestPrefix};
 use super::{CompleteDay, Destination, Incomplete, LoadIndex};
 use crate::plan::PlannedUpload;
 
@@ -24,8 +24,17 @@ pub(crate) struct Manifests {
     to: Destination,
     /// Files without a day in their name that were loaded under a manifest's key, by that key; read once.
     undated: Mutex<Option<Arc<HashMap<String, String>>>>,
-    /// What each day was said to lack.
-    logged: Mutex<HashMap<NaiveDate, Incomplete>>,
+    /// What each manifest was said to wait for.
+    logged: Mutex<HashMap<ManifestId, Incomplete>>,
+    /// The day that was read last: its projects come one after the other.
+    latest: Mutex<Option<DayLedger>>,
+}
+
+/// The hours of a day, and how far its part of the ledger had come before they were read.
+struct DayLedger {
+    day: NaiveDate,
+    positions: LedgerPositions,
+    hours: Arc<HourIndex>,
 }
 
 /// What is to be done about the manifest of a day.
@@ -64,21 +73,46 @@ impl Manifests {
     /// Those below `prefix`, by the ledger and the journal of `staging`.
     pub(crate) fn open(staging: &Staging, prefix: ManifestPrefix, to: Destination) -> Result<Self, DiskError> {
         let (ledger, journal) = (Ledger::at(&staging.state_dir()), ManifestJournal::open(staging)?);
-        Ok(Self { ledger, journal, prefix, to, undated: Mutex::default(), logged: Mutex::default() })
+        Ok(Self {
+            ledger,
+            journal,
+            prefix,
+            to,
+            undated: Mutex::default(),
+            latest: Mutex::default(),
+            logged: Mutex::default(),
+        })
+    }
+
+    /// Every manifest that there may be: of each day that the ledger knows, and then of each project that it knows.
+    pub(super) fn ids(&self) -> Result<Vec<ManifestId>, DiskError> {
+        let days = self.ledger.days()?;
+        // Whose hours they are may have become known since.
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if !self.prefix.is_per_project() {
+            return Ok(days.into_iter().map(|day| ManifestId { day, project: None }).collect());
+        }
+        let owners = Owners::read(&self.ledger)?;
+        let mut projects: Vec<_> = owners.projects().into_iter().map(|project| Some(project.to_owned())).collect();
+        if projects.is_empty() {
+            projects.push(None);
+        }
+        let of_day = |day| projects.iter().map(move |project| ManifestId { day, project: project.clone() });
+        Ok(days.into_iter().flat_map(of_day).collect())
     }
 
     /// Whether a manifest is to be put as the ledger stands. Says of each day why not, if none is.
     pub(crate) fn is_any_pending(&self) -> Result<bool, DiskError> {
         let mut waiting = Vec::new();
-        for day in self.ledger.days()? {
-            match self.evaluate(day, &[])? {
+        for id in self.ids()? {
+            match self.evaluate(&id, &[])? {
                 ManifestState::Current => {}
                 ManifestState::Unchanged(line) => self.journal.append(line)?,
-                ManifestState::Incomplete(why) => waiting.push((day, why)),
+                ManifestState::Incomplete(why) => waiting.push((id, why)),
                 ManifestState::Pending(_) | ManifestState::KeyTaken(_) => return Ok(true),
             }
         }
-        waiting.iter().for_each(|(day, why)| log_incomplete(*day, why));
+        waiting.iter().for_each(|(id, why)| log_incomplete(id, why));
         Ok(false)
     }
 
@@ -97,11 +131,11 @@ impl Manifests {
             loads.extend(untouched.map(|record| self.load_of(file, key, record.digest)));
         }
         let mut keys = Vec::new();
-        for day in self.ledger.days()? {
-            match self.evaluate(day, &loads)? {
+        for id in self.ids()? {
+            match self.evaluate(&id, &loads)? {
                 ManifestState::Pending(pending) => keys.push(pending.planned.key),
-                ManifestState::KeyTaken(taken) => tracing::warn!("{day}: {taken}"),
-                ManifestState::Incomplete(why) => log_incomplete(day, &why),
+                ManifestState::KeyTaken(taken) => tracing::warn!("{id}: {taken}"),
+                ManifestState::Incomplete(why) => log_incomplete(&id, &why),
                 ManifestState::Current | ManifestState::Unchanged(_) => {}
             }
         }
@@ -132,14 +166,16 @@ impl Manifests {
     /// bucket as listed, whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after
     /// `fetched`, the new digests are none that was loaded. So no manifest names a file that is not in the bucket. The positions are read
     /// first: a line that is added while the rest is read makes the next run look again.
-    fn evaluate(&self, day: NaiveDate, loads: &[LoadRecord]) -> Result<ManifestState, DiskError> {
-        let (partition, key) = (Partition::Day(day), self.prefix.key(day));
+    fn evaluate(&self, id: &ManifestId, loads: &[LoadRecord]) -> Result<ManifestState, DiskError> {
+        if self.prefix.is_per_project() && id.project.is_none() {
+            return Ok(ManifestState::Incomplete(Incomplete::NoProject));
+        }
+        let (partition, key) = (Partition::Day(id.day), self.prefix.key(id));
         let positions = self.ledger.positions(partition)?;
         if self.journal.is_current(&self.to, &key, positions) {
             return Ok(ManifestState::Current);
         }
-        let owners = Owners::read(&self.ledger)?;
-        let whole = match CompleteDay::of(day, &self.ledger.hours(partition, &owners)?) {
+        let whole = match CompleteDay::of(id, &*self.hours(id.day, positions)?) {
             Ok(whole) => whole,
             Err(why) => return Ok(ManifestState::Incomplete(why)),
         };
@@ -168,12 +204,23 @@ impl Manifests {
             Some(line) if line.positions == positions => ManifestState::Current,
             Some(line) => ManifestState::Unchanged(ManifestRecord { positions, ..line }),
             None => ManifestState::Pending(PendingManifest {
-                planned: PlannedUpload { file: name(day), key },
+                planned: PlannedUpload { file: id.file(), key },
                 content,
                 digest,
                 positions,
             }),
         })
+    }
+
+    /// The hours of a day of which `positions` were read before.
+    fn hours(&self, day: NaiveDate, positions: LedgerPositions) -> Result<Arc<HourIndex>, DiskError> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = latest.as_ref().filter(|read| read.day == day && read.positions == positions) {
+            return Ok(Arc::clone(&read.hours));
+        }
+        let hours = Arc::new(self.ledger.hours(Partition::Day(day), &Owners::read(&self.ledger)?)?);
+        *latest = Some(DayLedger { day, positions, hours: Arc::clone(&hours) });
+        Ok(hours)
     }
 
     fn undated(&self) -> Result<Arc<HashMap<String, String>>, DiskError> {
@@ -188,17 +235,17 @@ impl Manifests {
         Ok(read)
     }
 
-    /// The manifest of `day` if it is to be put. Blocks on the disk.
-    pub(super) fn pending(&self, day: NaiveDate) -> Result<Option<PendingManifest>, String> {
-        match self.evaluate(day, &[]).map_err(|error| error.to_string())? {
+    /// That manifest if it is to be put. Blocks on the disk.
+    pub(super) fn pending(&self, id: &ManifestId) -> Result<Option<PendingManifest>, String> {
+        match self.evaluate(id, &[]).map_err(|error| error.to_string())? {
             ManifestState::Pending(pending) => return Ok(Some(pending)),
             ManifestState::KeyTaken(taken) => return Err(taken.to_string()),
             ManifestState::Unchanged(line) => self.journal.append(line).map_err(|error| error.to_string())?,
             ManifestState::Incomplete(why) => {
                 let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-                if logged.get(&day) != Some(&why) {
-                    log_incomplete(day, &why);
-                    logged.insert(day, why);
+                if logged.get(id) != Some(&why) {
+                    log_incomplete(id, &why);
+                    logged.insert(id.clone(), why);
                 }
             }
             ManifestState::Current => {}
@@ -207,6 +254,6 @@ impl Manifests {
     }
 }
 
-fn log_incomplete(day: NaiveDate, why: &Incomplete) {
-    tracing::info!("{day}: no manifest yet: {why}");
+fn log_incomplete(id: &ManifestId, why: &Incomplete) {
+    tracing::info!("{id}: no manifest yet: {why}");
 }

@@ -15,7 +15,6 @@ use tokio::task::JoinSet;
 
 use super::journal::ManifestRecord;
 use super::pending::{Manifests, PendingManifest};
-use super::prefix::name;
 use crate::checksum::{ContentChecksum, HashedFile};
 use crate::error::LoadError;
 use crate::plan::PlannedUpload;
@@ -29,21 +28,21 @@ impl Manifests {
     pub(crate) async fn put_pending(self: &Arc<Self>, uploader: &Arc<Uploader>, stats: &Arc<RunStats>, stop: &Stop) {
         stats.begin_manifests();
         let mut tasks = JoinSet::new();
-        let days = self.ledger.days().unwrap_or_else(|error| {
+        let ids = self.ids().unwrap_or_else(|error| {
             stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);
             Vec::new()
         });
-        for day in days {
+        for id in ids {
             if stop.is_requested() {
                 break;
             }
-            let manifests = Arc::clone(self);
-            let pending = blocking(move || manifests.pending(day)).await.map_err(|error| error.to_string());
+            let (manifests, wanted) = (Arc::clone(self), id.clone());
+            let pending = blocking(move || manifests.pending(&wanted)).await.map_err(|error| error.to_string());
             match pending.and_then(|pending| pending) {
                 Ok(None) => {}
                 Ok(Some(_)) if stats.is_outage() => {
                     let error =
-                        format!("manifests from {day} on were not tried: the server keeps failing; run again later");
+                        format!("manifests from {id} on were not tried: the server keeps failing; run again later");
                     stats.manifest_failed(None, &error, &Verdict::TRANSIENT);
                     break;
                 }
@@ -57,7 +56,7 @@ impl Manifests {
                     });
                 }
                 Err(error) => {
-                    let planned = PlannedUpload { file: name(day), key: self.prefix.key(day) };
+                    let planned = PlannedUpload { file: id.file(), key: self.prefix.key(&id) };
                     stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
                 }
             }

@@ -79,7 +79,10 @@ impl Book {
     }
 
     fn whole(&self) -> Result<CompleteDay, Incomplete> {
-        CompleteDay::of(day(), &self.ledger.hours(Partition::Day(day()), &Owners::read(&self.ledger).unwrap()).unwrap())
+        CompleteDay::of(
+            &ManifestId { day: day(), project: None },
+            &self.ledger.hours(Partition::Day(day()), &Owners::read(&self.ledger).unwrap()).unwrap(),
+        )
     }
 
     fn said(&self, loads: &[LoadRecord], template: &str) -> Result<serde_json::Value, Incomplete> {

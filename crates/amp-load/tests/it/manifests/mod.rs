@@ -1,10 +1,12 @@
 //! Manifests of whole days: when they come, what they say, and when they stay away.
 
 mod failures;
+mod projects;
 mod showing;
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 use amp_core::checksum::Digester;
 use amp_core::hour::Hour;
@@ -45,7 +47,12 @@ impl Lab {
     /// Fetches hours as amp-extract does: asked, staged, published, noted.
     fn fetch(&self, window: HourWindow, files: &[(&str, &[u8])]) {
         self.ask(window);
-        let staging = Staging::open(&self.extracted()).unwrap();
+        self.fetch_with("key", &self.extracted(), window, files);
+    }
+
+    /// The same with this key, into this directory.
+    fn fetch_with(&self, key: &str, dir: &Path, window: HourWindow, files: &[(&str, &[u8])]) {
+        let staging = Staging::open(dir).unwrap();
         let (ledger, day) = (Ledger::at(&staging.state_dir()), window.start().date());
         let sealed: Vec<_> = files
             .iter()
@@ -64,7 +71,7 @@ impl Lab {
         let fetched = HourRecord::Fetched {
             time: Utc::now(),
             window,
-            source: source("key"),
+            source: source(key),
             requested_at: Utc::now(),
             unsettled: vec![],
             no_data: vec![],
