@@ -105,6 +105,9 @@ pub struct CommonArgs {
     /// Print what would be done, change nothing, use no network
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
+    /// Test settings, directories, keys and permissions, and say what to do; move no data
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Output")]
+    pub check: bool,
 
     /// Print the completion script for a shell, and do nothing else
     ///

@@ -9,8 +9,17 @@ use crate::metrics::{Page, Report};
 use crate::outcome::{Exit, Outcome};
 use crate::settings::Labels;
 
+/// What a program prints at its end.
+pub trait Printed: Serialize {
+    /// Writes it for people.
+    ///
+    /// # Errors
+    /// When `out` takes no more.
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
 /// What a run says at its end.
-pub trait Document: Serialize {
+pub trait Document: Printed {
     /// The result of a run that could not begin, for these reasons.
     fn unusable(problems: &[String]) -> Self;
 
@@ -22,12 +31,6 @@ pub trait Document: Serialize {
 
     /// Adds what the run counted to its metrics.
     fn measure(&self, page: &mut Page);
-
-    /// Writes the result for people.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
 }
 
 /// A document with the labels of its run behind it.
@@ -40,7 +43,7 @@ struct Labelled<'a, D> {
 }
 
 /// Writes the result to stdout. A reader that went away (`| head`) is no error.
-pub(crate) fn print<D: Document>(document: &D, labels: &Labels, format: OutputFormat) -> io::Result<()> {
+pub(crate) fn print<D: Printed>(document: &D, labels: &Labels, format: OutputFormat) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written = match format {
         OutputFormat::Json => {

@@ -9,7 +9,9 @@ use clap::Parser;
 use indicatif::MultiProgress;
 
 use crate::args::{Common, CommonArgs, OutputFormat};
+use crate::check::{CheckReport, Finding};
 use crate::document::{Document, print, write_metrics};
+use crate::metrics::Report;
 use crate::outcome::Exit;
 use crate::program::Program;
 use crate::run_log::RunLog;
@@ -28,10 +30,11 @@ pub struct Resolved<S> {
 }
 
 /// Runs a program: reads arguments and settings, sets up log, progress and signals, calls `run`, prints its result, leaves its metrics and
-/// returns the exit code.
+/// returns the exit code. With `--check` it calls `check` instead and prints what that found.
 pub fn launch<A, S, D>(
     program: Program,
     resolve: impl FnOnce(&A, &mut Resolver, DateTime<Utc>) -> Option<Resolved<S>>,
+    check: impl AsyncFnOnce(&S, &Session) -> Vec<Finding>,
     run: impl AsyncFnOnce(S, &Session) -> D,
 ) -> ExitCode
 where
@@ -55,7 +58,13 @@ where
         let resolver = Resolver::new(environment.clone(), dotenv);
         start.report(resolver, common_args.metrics_file.as_deref(), &common_args.labels)
     };
-    let unusable = |problems: &[String], report: &_| start.unusable::<D>(problems, common_args.output, report);
+    let new_check = |place: &str, used: &[String], warnings: &[String]| {
+        common_args.check.then(|| CheckReport::new(&program, place, used, warnings, common_args.quiet > 0))
+    };
+    let unusable = |problems: &[String], report: &Report| match new_check("", &[], &[]) {
+        Some(found) => start.end_check(&found.unusable(problems), &report.labels, common_args.output),
+        None => start.unusable::<D>(problems, common_args.output, report),
+    };
 
     let dotenv = match DotEnv::named_or_nearest(common_args.env_file.as_deref()) {
         Ok(dotenv) => dotenv,
@@ -78,6 +87,9 @@ where
     let resolved = resolve(&args, &mut resolver, started);
     let (warnings, used) = resolver.notes();
     let unusable = |problems: &[String]| {
+        if let Some(found) = new_check(&place, &used, &warnings) {
+            return start.end_check(&found.unusable(problems), &report.labels, common_args.output);
+        }
         let heard = warnings.iter().filter(|_| common_args.quiet < 2);
         heard.for_each(|warning| start.complain("warning", warning));
         unusable(problems, &report)
@@ -89,7 +101,11 @@ where
     };
 
     let bars = MultiProgress::new();
-    let log = log_subject.map(|subject| RunLog { prefix: program.log_prefix, subject, started });
+    let log = log_subject.filter(|_| !common_args.check).map(|subject| RunLog {
+        prefix: program.log_prefix,
+        subject,
+        started,
+    });
     let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
     let (progress, screen) =
         progress::choose(common_args.progress, common_args.quiet > 0, io::stderr().is_terminal(), &bars);
@@ -99,34 +115,52 @@ where
     };
     let labels = if common.labels.is_empty() { String::new() } else { format!(", labels {}", common.labels) };
     tracing::info!("{} {}, process {}, {place}{labels}", program.name, program.version, std::process::id());
-    tracing::info!("settings: {used}");
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (document, interrupted) = runtime.block_on(async {
+    tracing::info!("settings: {}", used.join(", "));
+    let check_report = new_check(&place, &used, &warnings);
+    if check_report.is_none() {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    let (ended, interrupted) = runtime.block_on(async {
         let stop = Stop::on_signals().unwrap_or_else(|error| {
             tracing::warn!("signals cannot be caught ({error}): Ctrl-C will stop at once");
             Stop::default()
         });
         let session = Session { common, stop, progress: progress.into(), started, clock };
-        let document = run(settings, &session).await;
-        (document, session.stop.exit_code())
+        let ended = match check_report {
+            Some(report) => Ended::Check(report.with(check(&settings, &session).await, &session)),
+            None => Ended::Run(run(settings, &session).await),
+        };
+        (ended, session.stop.exit_code())
     });
     // A look-up or a read that hangs must not hold the exit up.
     runtime.shutdown_background();
     screen.end();
 
-    let mut code = document.exit().code(interrupted);
     let is_silent = common_args.quiet > 0 && common_args.output == OutputFormat::Text && !start.only_looks();
-    let printed = if is_silent { Ok(()) } else { print(&document, &report.labels, common_args.output) };
+    let (exit, printed) = match &ended {
+        Ended::Check(found) => (found.exit(), print(found, &report.labels, common_args.output)),
+        Ended::Run(document) if is_silent => (document.exit(), Ok(())),
+        Ended::Run(document) => (document.exit(), print(document, &report.labels, common_args.output)),
+    };
+    let mut code = exit.code(interrupted);
     if let Err(error) = printed {
         tracing::error!("cannot write the result to stdout: {error}");
         code = code.max(Exit::Incomplete.code(interrupted));
     }
-    if let Err(error) = write_metrics(&report, &document, code) {
+    if let Ended::Run(document) = &ended
+        && let Err(error) = write_metrics(&report, document, code)
+    {
         tracing::warn!("{error}");
     }
     tracing::info!("exit code {code}");
     drop(guard);
     ExitCode::from(code)
+}
+
+/// What a run came to.
+enum Ended<D> {
+    Run(D),
+    Check(CheckReport),
 }
 
 /// Where the run is, and which `.env` it reads.

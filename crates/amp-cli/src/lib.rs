@@ -1,6 +1,7 @@
 //! The front that both programs share: from the command line to the exit code, with everything between that is not their own job.
 
 mod args;
+mod check;
 mod choices;
 mod document;
 mod human;
@@ -20,8 +21,9 @@ mod stop;
 mod tls;
 
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
+pub use check::{Finding, Level, check_dir, check_ledger};
 pub use choices::Choices;
-pub use document::Document;
+pub use document::{Document, Printed};
 pub use human::human_bytes;
 pub use launch::{Resolved, launch};
 pub use logging::PASSING;

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 
 use crate::args::{METRICS_FILE, OutputFormat};
+use crate::check::CheckReport;
 use crate::document::{Document, print, write_metrics};
 use crate::metrics::Report;
 use crate::outcome::Exit;
@@ -58,6 +59,13 @@ impl Start {
     pub(crate) fn unusable<D: Document>(&self, problems: &[String], output: OutputFormat, report: &Report) -> ExitCode {
         problems.iter().for_each(|problem| self.complain("error", problem));
         self.refuse::<D>(problems, output, report)
+    }
+
+    /// Ends a check that cannot go beyond the settings.
+    pub(crate) fn end_check(&self, report: &CheckReport, labels: &Labels, output: OutputFormat) -> ExitCode {
+        // The exit code says it too, should stdout be closed.
+        print(report, labels, output).ok();
+        ExitCode::from(report.exit().code(0))
     }
 
     /// Ends a run that was only asked for a text. A reader that went away is no error.

@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod checksum;
 pub mod disk;
+pub mod examine;
 pub mod hour;
 pub mod jsonl;
 pub mod ledger;

@@ -12,6 +12,7 @@ Examples:
   amp-extract --date 2025-11-06                  one day
   amp-extract --start 2025-11-01 --end 2025-11-06T05
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
+  amp-extract --check                            whether settings, directories and keys are right
   amp-extract --dry-run                          what would be requested
   amp-extract --status --last 8w                 status of each hour of the last 8 weeks";
 
@@ -72,13 +73,13 @@ pub struct Args {
     /// Give up the settled hours of the window that are not done, fetch nothing
     ///
     /// No later run reports them; one that names them fetches them all the same. --status shows them; their days get no manifest.
-    #[arg(long, conflicts_with_all = ["force", "dry_run", "status"], help_heading = "Window", hide_short_help = true)]
+    #[arg(long, conflicts_with_all = ["force", "dry_run", "status", "check"], help_heading = "Window", hide_short_help = true)]
     pub accept_missing: bool,
     /// Show the status of each hour and what the next run without a window would request; change nothing
     ///
     /// Of the last 30 days, today's hours included and from the first day known, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and
     /// hosts are shown together, the state that most needs attention where they differ; with it, only its own.
-    #[arg(long, conflicts_with_all = ["force", "dry_run"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["force", "dry_run", "check"], help_heading = "Output")]
     pub status: bool,
     /// With --status: exit code 1 if a settled hour of the window is not loaded
     ///

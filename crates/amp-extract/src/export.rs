@@ -1,6 +1,6 @@
 //! Amplitude's Export API: `GET /api/2/export?start=YYYYMMDDTHH&end=YYYYMMDDTHH`, both ends included, with Basic authorization.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use amp_cli::Common;
@@ -16,6 +16,7 @@ use url::Url;
 use crate::answer::{Answer, ExportError, Reply, excerpt, first_line, retry_after, says_no_data, server_time};
 use crate::body::{ArchiveBody, beginning, transport};
 use crate::settings::Settings;
+use crate::summary::locked;
 
 /// Clocks that differ by more are told of.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
@@ -29,7 +30,8 @@ pub struct ExportClient {
     secret_key: Secret,
     read_timeout: Duration,
     any_404_is_empty: bool,
-    told_clocks: AtomicBool,
+    /// How far this machine's clock is ahead of the server's, by the last answer that told.
+    clock_difference: Mutex<Option<TimeDelta>>,
 }
 
 impl ExportClient {
@@ -38,6 +40,14 @@ impl ExportClient {
     /// # Errors
     /// When the TLS roots of the system cannot be read or the endpoint takes no path.
     pub fn new(settings: &Settings, common: &Common) -> anyhow::Result<Self> {
+        Self::of(&settings.base_url, settings, common)
+    }
+
+    /// A client of another endpoint than that in `settings`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn of(base_url: &Url, settings: &Settings, common: &Common) -> anyhow::Result<Self> {
         let read_timeout = common.read_timeout;
         // Another provider may have been installed by whoever embeds this; either will do.
         rustls::crypto::ring::default_provider().install_default().ok();
@@ -51,10 +61,10 @@ impl ExportClient {
             let of_bundle = || format!("cannot use the certificates in `{}`", bundle.path.display());
             builder = builder.tls_certs_only(Certificate::from_pem_bundle(&bundle.pem).with_context(of_bundle)?);
         }
-        if is_loopback(&settings.base_url) {
+        if is_loopback(base_url) {
             builder = builder.no_proxy();
         }
-        let mut endpoint = settings.base_url.clone();
+        let mut endpoint = base_url.clone();
         endpoint
             .path_segments_mut()
             .ok()
@@ -68,7 +78,7 @@ impl ExportClient {
             secret_key: settings.secret_key.clone(),
             read_timeout,
             any_404_is_empty: settings.any_404_is_empty,
-            told_clocks: AtomicBool::new(false),
+            clock_difference: Mutex::default(),
         })
     }
 
@@ -109,17 +119,19 @@ impl ExportClient {
         }
     }
 
-    /// Which of the two clocks is behind; says once a run when they are far apart.
+    /// Which of the two clocks is behind.
     fn earlier(&self, ours: DateTime<Utc>, theirs: DateTime<Utc>) -> DateTime<Utc> {
-        let apart = (ours - theirs).abs();
-        if apart > CLOCKS_APART && !self.told_clocks.swap(true, Ordering::Relaxed) {
-            let how = if ours > theirs { "ahead of" } else { "behind" };
-            tracing::warn!(
-                "this machine's clock is {} minutes {how} Amplitude's; what has settled is decided by the earlier one. Set the clock right",
-                (apart + TimeDelta::seconds(30)).num_minutes()
-            );
-        }
+        *locked(&self.clock_difference) = Some(ours - theirs);
         ours.min(theirs)
+    }
+
+    /// Whether the clocks agree, as far as answers have told: an error says how they do not.
+    pub(crate) fn compare_clocks(&self) -> Option<Result<(), String>> {
+        let ahead = (*locked(&self.clock_difference))?;
+        let how = if ahead > TimeDelta::zero() { "ahead of" } else { "behind" };
+        let minutes = (ahead.abs() + TimeDelta::seconds(30)).num_minutes();
+        let agree = ahead.abs() <= CLOCKS_APART;
+        Some(if agree { Ok(()) } else { Err(format!("this machine's clock is {minutes} minutes {how} Amplitude's")) })
     }
 
     /// A text from outside without what we sent.

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Instant;
 
 use amp_cli::{Exit, Retryable, RunError, Session, human_bytes};
@@ -170,6 +170,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) staging: Arc<Staging>,
     pub(crate) downloads: Downloads,
     pub(crate) client: ExportClient,
+    pub(crate) told_clocks: Once,
     pub(crate) overall: Mutex<Overall>,
 }
 
@@ -195,6 +196,11 @@ impl Fetcher<'_> {
         let waiting = self.session.progress.begin(&format!("waiting for {}", self.label(window)), None);
         let answer = self.session.stop.unless_requested(self.client.get(window)).await.ok_or(FetchError::Stopped)?;
         drop(waiting);
+        if let Some(Err(apart)) = self.client.compare_clocks() {
+            self.told_clocks.call_once(|| {
+                tracing::warn!("{apart}; what has settled is decided by the earlier one. Set the clock right");
+            });
+        }
         let Reply { asked_at, theirs, requested_at, answer } = answer?;
         if let Some(theirs) = theirs {
             self.ledger.note_clock(asked_at, theirs).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));

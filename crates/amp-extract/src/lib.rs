@@ -5,6 +5,7 @@
 mod answer;
 mod args;
 mod body;
+pub mod check;
 pub mod done_days;
 pub mod downloads;
 mod empty_days;

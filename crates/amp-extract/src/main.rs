@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use amp_cli::{Program, launch};
-use amp_extract::{Args, Settings, run};
+use amp_extract::{Args, Settings, check, run};
 
 fn main() -> ExitCode {
     let program = Program {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         max_retries: 3,
         retry_base: Duration::from_secs(2),
         other_job: None,
-        looks: &["--dry-run", "--status"],
+        looks: &["--check", "--dry-run", "--status"],
     };
-    launch::<Args, _, _>(program, Settings::resolve, run)
+    launch::<Args, _, _>(program, Settings::resolve, check::check, run)
 }

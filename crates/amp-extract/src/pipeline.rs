@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -85,6 +85,7 @@ impl<'a> Pipeline<'a> {
                 staging: Arc::clone(&staging),
                 downloads,
                 client,
+                told_clocks: Once::new(),
                 overall: Mutex::new(Overall::new(&[])),
             },
             publisher: Publisher {

@@ -27,6 +27,11 @@ const MOST_PARALLEL: usize = 8;
 /// From here on others may be turned away.
 pub(crate) const MANY_PARALLEL: usize = 5;
 
+const EU: &str = "https://analytics.eu.amplitude.com";
+const US: &str = "https://amplitude.com";
+/// Where Amplitude has its Export API, by region.
+pub(crate) const AMPLITUDE_HOSTS: [(&str, &str); 2] = [("eu", EU), ("us", US)];
+
 /// Amplitude was founded in it.
 const FIRST_YEAR: i32 = 2012;
 
@@ -104,13 +109,12 @@ impl Settings {
         let lacks_key = api_key.as_ref().is_some_and(|key| key.expose().is_empty());
         let region =
             resolver.optional(&REGION, args.region.as_deref(), |text| match text.to_ascii_lowercase().as_str() {
-                "eu" => Ok("https://analytics.eu.amplitude.com"),
-                "us" => Ok("https://amplitude.com"),
+                "eu" => Ok(EU),
+                "us" => Ok(US),
                 _ => Err(format!("`{text}` is neither eu nor us")),
             });
         let base_url = resolver.optional(&BASE_URL, args.base_url.as_deref(), parse_base_url);
-        let base_url =
-            base_url.or_else(|| parse_endpoint(region.unwrap_or("https://analytics.eu.amplitude.com"), false).ok());
+        let base_url = base_url.or_else(|| parse_endpoint(region.unwrap_or(EU), false).ok());
         let origins = (
             resolver.origin_of(&REGION, args.region.as_deref()),
             resolver.origin_of(&BASE_URL, args.base_url.as_deref()),

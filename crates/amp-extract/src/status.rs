@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Outcome, Page, Session};
+use amp_cli::{Document, Exit, Outcome, Page, Printed, Session};
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
 use amp_core::ledger::{Ledger, SourceId};
@@ -273,7 +273,9 @@ impl Document for Report {
             summary.measure(page);
         }
     }
+}
 
+impl Printed for Report {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let status = match self {
             Self::Run(summary) => return summary.write_text(out),

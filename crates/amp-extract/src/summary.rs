@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use amp_cli::{Document, Ending, Exit, Outcome, Page, RunError, human_bytes};
+use amp_cli::{Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
@@ -268,7 +268,9 @@ impl Document for Summary {
             page.gauge(metric, help, value as f64);
         }
     }
+}
 
+impl Printed for Summary {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.error.as_ref().is_some_and(|error| error.message.is_some()) {
             // Nothing was done, and stderr says why.

@@ -9,6 +9,7 @@ use crate::settings::{CANNED_ACLS, STORAGE_CLASSES};
 const EXAMPLES: &str = "\
 Examples:
   amp-load                                       load all of extracted_data/ and delete what S3 confirmed
+  amp-load --check                               whether credentials, bucket and permissions are right
   amp-load --dry-run                             which file would become which object
   amp-load --prefix raw/ --key-template 'events/project={project}/date={date}/hour={hour}/{file}'
   amp-load --prefix raw/ --manifest-prefix _manifests/
@@ -125,7 +126,7 @@ pub struct Args {
     pub follow: bool,
 
     /// Upload nothing: compare the objects of earlier loads with the bucket
-    #[arg(long, help_heading = "Verification")]
+    #[arg(long, conflicts_with = "check", help_heading = "Verification")]
     pub verify: bool,
     #[arg(long, help = DAYS.help(), value_name = "N", requires = "verify", help_heading = "Verification", hide_short_help = true)]
     pub(crate) days: Option<String>,

@@ -22,12 +22,17 @@ pub mod tags;
 mod threads;
 pub mod upload;
 
-use amp_cli::Session;
+use amp_cli::{Finding, Session};
 
 pub use args::Args;
 use modes::Run;
 pub use settings::{IfExists, Settings};
 pub use summary::{Failure, Files, Summary, VERIFY_JOB, Verified};
+
+/// Tests what a run with `settings` needs and loads nothing.
+pub async fn check(settings: &Settings, session: &Session) -> Vec<Finding> {
+    modes::check(settings, session).await
+}
 
 /// Does what `settings` ask and says what came of it. Every failure is in the summary.
 pub async fn run(settings: Settings, session: &Session) -> Summary {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use amp_cli::{Program, launch};
-use amp_load::{Args, Settings, VERIFY_JOB, run};
+use amp_load::{Args, Settings, VERIFY_JOB, check, run};
 
 fn main() -> ExitCode {
     let program = Program {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         max_retries: 10,
         retry_base: Duration::from_millis(200),
         other_job: Some(("--verify", VERIFY_JOB)),
-        looks: &["--dry-run"],
+        looks: &["--check", "--dry-run"],
     };
-    launch::<Args, _, _>(program, Settings::resolve, run)
+    launch::<Args, _, _>(program, Settings::resolve, check, run)
 }

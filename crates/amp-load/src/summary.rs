@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Ending, Exit, Outcome, Page, RunError, human_bytes};
+use amp_cli::{Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
 use serde::Serialize;
 
 use crate::plan::PlannedUpload;
@@ -185,7 +185,9 @@ impl Document for Summary {
         }
         page.gauge("last_run_retries", "Requests that the last run tried again.", self.retries as f64);
     }
+}
 
+impl Printed for Summary {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
         if let Some(planned) = &self.planned {

@@ -12,6 +12,7 @@ use serde_json::Value;
 pub fn departure(document: &Value) -> Option<String> {
     let name = match document["program"].as_str() {
         None => "manifest.json",
+        Some(_) if document.get("findings").is_some() => "check.json",
         Some("amp-load") => "load.json",
         Some(_) if document.get("days").is_some() => "status.json",
         Some(_) => "extract.json",

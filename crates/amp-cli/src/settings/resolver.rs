@@ -257,11 +257,11 @@ impl Resolver {
     }
 
     /// What was doubtful, and the settings with where each came from: `region=eu (default)`. A secret stands there as `set`.
-    pub fn notes(&mut self) -> (Vec<String>, String) {
+    pub fn notes(&mut self) -> (Vec<String>, Vec<String>) {
         self.warn_of_readers();
         self.warn_of_unknown_names();
-        let used: Vec<_> = self.used.iter().map(|(_, line)| line.as_str()).collect();
-        (std::mem::take(&mut self.warnings), used.join(", "))
+        let used = self.used.iter().map(|(_, line)| line.clone()).collect();
+        (std::mem::take(&mut self.warnings), used)
     }
 
     /// All that was wrong so far, as an error.
@@ -303,7 +303,7 @@ mod tests {
         let mut resolver = resolver(&[], "");
         assert_eq!(resolver.value(&REGION, None, |text| Ok::<_, String>(text.len())), Some(2));
         assert_eq!(resolver.value(&REGION, Some("far"), |text| Ok::<_, String>(text.len())), Some(3));
-        assert_eq!(resolver.notes().1, "region=far (--region)");
+        assert_eq!(resolver.notes().1, ["region=far (--region)"]);
         assert_eq!(REGION.help(), "Where it is [env: AMP_REGION, OTHER] [default: eu]");
     }
 

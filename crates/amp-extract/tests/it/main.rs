@@ -9,6 +9,7 @@
 )]
 
 mod archives;
+mod check;
 mod concurrency;
 mod disk;
 mod durability;

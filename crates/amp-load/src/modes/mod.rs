@@ -1,5 +1,6 @@
 //! What a call asks for: to load, to say what would be loaded, or to verify what was. What the three share is here.
 
+mod check;
 mod dry_run;
 mod follow;
 mod load;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use amp_cli::{Exit, Retrier, RunError, Session, Stop};
 use amp_core::stage::{Scan, Staging};
 
+pub(crate) use check::check;
 pub(crate) use dry_run::dry_run;
 pub(crate) use load::load;
 pub(crate) use verify::verify;
@@ -77,15 +79,20 @@ impl<'a> Run<'a> {
 
     /// Connects and makes sure that the bucket is there.
     async fn connect(&self) -> Result<S3Store, RunError> {
-        let Settings { bucket, object_options, keys, .. } = self.settings;
+        let store = self.store().await?;
+        self.retrier.run(|_| store.check(self.settings.keys.prefix())).await?;
+        Ok(store)
+    }
+
+    /// The bucket, of which nothing was asked yet.
+    async fn store(&self) -> Result<S3Store, RunError> {
+        let Settings { bucket, object_options, .. } = self.settings;
         let common = &self.session.common;
         let connecting =
             S3Store::connect(bucket, object_options.clone(), common.ca_bundle.as_ref(), common.read_timeout);
         let Some(store) = self.stop.unless_requested(connecting).await else {
             return Err(RunError { exit: Exit::Interrupted, message: Some("stopped before anything was done".into()) });
         };
-        let store = store?;
-        self.retrier.run(|_| store.check(keys.prefix())).await?;
-        Ok(store)
+        Ok(store?)
     }
 }

@@ -192,6 +192,8 @@ pub enum StoreErrorKind {
     /// Credentials, permission or the bucket: all other requests would fail too.
     #[error("{answer}; {advice}")]
     Refused {
+        /// Whether a permission is missing, for this request at least.
+        is_denied: bool,
         /// What the server said.
         answer: String,
         /// What to do.

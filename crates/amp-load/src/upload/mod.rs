@@ -3,6 +3,7 @@
 mod confirm;
 mod journal;
 mod multipart;
+mod probe;
 mod whole;
 
 use std::fmt;
@@ -73,6 +74,11 @@ impl Uploader {
     /// How files are uploaded.
     pub fn options(&self) -> &UploadOptions {
         &self.options
+    }
+
+    /// The bucket.
+    pub fn store(&self) -> &S3Store {
+        &self.store
     }
 
     /// What a key is called in messages.

@@ -17,7 +17,9 @@ use super::Uploader;
 use super::journal::Leftover;
 use crate::checksum::{ContentChecksum, HashedFile, combine_parts, md5_of_parts};
 use crate::error::LoadError;
-use crate::store::{AssembledObject, HeldObject, NewObject, StoreError, StoreErrorKind, StoredPart, UploadBody};
+use crate::store::{
+    AssembledObject, HeldObject, NewObject, ObjectOptions, StoreError, StoreErrorKind, StoredPart, UploadBody,
+};
 use crate::threads::blocking;
 
 /// How long a request that must not be left half done may go on after the run was told to stop.
@@ -55,6 +57,15 @@ pub(super) fn etag_of_parts(file: &File, bytes: u64) -> io::Result<String> {
     md5_of_parts(file, parts(bytes).map(|part| (part.offset, part.length)))
 }
 
+/// An upload in parts that was begun.
+pub(super) struct BegunUpload {
+    pub(super) id: String,
+    /// When, by our clock.
+    pub(super) began: DateTime<Utc>,
+    /// Whether an attempt before, whose answer was lost, may have begun another.
+    pub(super) tried_before: bool,
+}
+
 type SentPart = (ContentChecksum, StoredPart);
 
 impl Uploader {
@@ -66,28 +77,7 @@ impl Uploader {
         transfer: &Arc<dyn Transfer>,
     ) -> Result<Receipt, LoadError> {
         let key = &object.key;
-        let began = Utc::now();
-        self.journal.record_begun(key)?;
-        let mut tried_before = false;
-        let created = self.retrier.run_with_grace(GRACE, |retry| {
-            tried_before = retry > 0;
-            self.store.create(object, self.options.checksum)
-        });
-        let id = match created.await {
-            Ok(id) => id,
-            Err(error) => {
-                // After any other failure an upload may be open, of which we have no id.
-                let certain = matches!(error.kind, StoreErrorKind::Refused { .. } | StoreErrorKind::Rejected(_));
-                if certain && !tried_before {
-                    self.journal.record_closed(key, None)?;
-                }
-                return Err(error.into());
-            }
-        };
-        // Where the first answer was lost, two uploads may be open: the line that one was begun stands until both are closed.
-        if !tried_before {
-            self.journal.record_open(key, &id)?;
-        }
+        let BegunUpload { id, began, tried_before } = self.begin(object, self.store.object_options()).await?;
         let mut tasks = JoinSet::new();
         let (checksum, reply) = match self.send_parts(&mut tasks, file, object, transfer, &id).await {
             Ok(sent) => sent,
@@ -106,6 +96,34 @@ impl Uploader {
             self.sweep(key, began).await;
         }
         self.confirm(object, file, checksum, reply).await
+    }
+
+    /// Begins an upload in parts, which the journal knows before S3 does.
+    pub(super) async fn begin(&self, object: &NewObject, options: &ObjectOptions) -> Result<BegunUpload, LoadError> {
+        let key = &object.key;
+        let began = Utc::now();
+        self.journal.record_begun(key)?;
+        let mut tried_before = false;
+        let created = self.retrier.run_with_grace(GRACE, |retry| {
+            tried_before = retry > 0;
+            self.store.create(object, options, self.options.checksum)
+        });
+        let id = match created.await {
+            Ok(id) => id,
+            Err(error) => {
+                // After any other failure an upload may be open, of which we have no id.
+                let certain = matches!(error.kind, StoreErrorKind::Refused { .. } | StoreErrorKind::Rejected(_));
+                if certain && !tried_before {
+                    self.journal.record_closed(key, None)?;
+                }
+                return Err(error.into());
+            }
+        };
+        // Where the first answer was lost, two uploads may be open: the line that one was begun stands until both are closed.
+        if !tried_before {
+            self.journal.record_open(key, &id)?;
+        }
+        Ok(BegunUpload { id, began, tried_before })
     }
 
     /// Uploads the parts and has them put together; the reply is `None` when it was lost and the upload is known to be over.
@@ -205,7 +223,7 @@ impl Uploader {
     }
 
     /// Gives an upload up, whether or not the run is stopping, and says whether it is gone.
-    async fn abort(&self, key: &str, id: &str) -> bool {
+    pub(super) async fn abort(&self, key: &str, id: &str) -> bool {
         // A retrier of its own: that of the run gives up when the run stops.
         let retrier = Retrier::new(
             RetryPolicy { max_retries: 2, base: Duration::from_secs(1), retry_for: Duration::ZERO },
@@ -228,7 +246,7 @@ impl Uploader {
     }
 
     /// Aborts what uploads of that key were begun at or after `time`, as far as we may look.
-    async fn sweep(&self, key: &str, time: DateTime<Utc>) {
+    pub(super) async fn sweep(&self, key: &str, time: DateTime<Utc>) {
         let listed = tokio::time::timeout(ABORT_TIMEOUT, self.store.open_uploads(key)).await;
         let problem = match listed {
             Ok(Ok(open)) => {

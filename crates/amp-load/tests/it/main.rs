@@ -9,6 +9,7 @@
 )]
 
 mod addresses;
+mod check;
 mod confirmation;
 mod credentials;
 mod durability;

@@ -99,7 +99,7 @@ pub(super) fn answer(state: &State, exchange: &mut Exchange<'_>) -> io::Result<A
         fault: None,
     });
     let index = state.arrived(&exchange.head, &call);
-    call.fault = state.fault_for(&call);
+    call.fault = state.fault_for(&call, &exchange.head);
     let answered = match parsed {
         Err(error) => Ok(Reply::error(&error)),
         Ok(_) if state.quirks.throttle_above.is_some_and(|most| counted.among > most) => {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::call::S3Op;
 use crate::flip::Flip;
+use crate::http::Head;
 use crate::script;
 use crate::time::ParseError;
 
 /// What goes wrong, and when. The first rule that applies to a request decides.
 ///
-/// As text: conditions, a colon, the fault. Conditions are `op=PutObject`, `key=text` (the key contains it), `nth=1-2`
-/// (of those that match), `times=2`. Faults are `status=503` (with `,code=SlowDown`, `,retry-after=2`), `delay=2s`,
+/// As text: conditions, a colon, the fault. Conditions are `op=PutObject`, `key=text` (the key contains it),
+/// `header=x-amz-tagging` (it has that header), `nth=1-2` (of those that match), `times=2`. Faults are `status=503` (with `,code=SlowDown`, `,retry-after=2`), `delay=2s`,
 /// `reset` (before the body is read), `reset=1000` (within it), `lost-reply`, `stall`, `wrong-checksum`, `wrong-etag`, `no-checksum`,
 /// `no-etag`, `drop-body`, `truncate`, `error-in-200` (with `,code=InternalError`), `flip=100` (the byte at that place, from the
 /// end if negative; with `,mask=1` only these bits), `damage=100` (likewise, on the disk), `vanish`, `cut=1000`, `endless` (with status 200),
@@ -31,6 +32,8 @@ pub struct S3Rule {
     pub op: Option<S3Op>,
     /// Only keys that contain it.
     pub key_contains: Option<String>,
+    /// Only those with that header, as a policy may deny what it asks for.
+    pub header: Option<String>,
     /// Only these of the requests that match, counted from 1 and from when the rule was added.
     pub nth: Option<RangeInclusive<u32>>,
     /// Only so many times.
@@ -110,7 +113,7 @@ impl S3Fault {
 impl S3Rule {
     /// Applies to every request.
     pub fn always(fault: S3Fault) -> Self {
-        Self { op: None, key_contains: None, nth: None, times: None, fault }
+        Self { op: None, key_contains: None, header: None, nth: None, times: None, fault }
     }
 
     /// Applies to every request for this operation.
@@ -150,10 +153,11 @@ impl Scripted {
     }
 
     /// Counts the request if it matches, and says whether the fault is due.
-    pub(super) fn sees(&mut self, op: S3Op, key: &str) -> bool {
+    pub(super) fn sees(&mut self, op: S3Op, key: &str, head: &Head) -> bool {
         let rule = &self.rule;
         let matches = rule.op.is_none_or(|wanted| wanted == op)
-            && rule.key_contains.as_ref().is_none_or(|text| key.contains(text.as_str()));
+            && rule.key_contains.as_ref().is_none_or(|text| key.contains(text.as_str()))
+            && rule.header.as_ref().is_none_or(|name| head.header(name).is_some());
         self.seen += u32::from(matches);
         matches
             && rule.nth.as_ref().is_none_or(|numbers| numbers.contains(&self.seen))
@@ -215,9 +219,10 @@ impl FromStr for S3Rule {
                     rule.op = Some(op.ok_or_else(|| ParseError(format!("`{value}` is no operation served here")))?);
                 }
                 "key" => rule.key_contains = Some(value.to_owned()),
+                "header" => rule.header = Some(value.to_owned()),
                 "nth" => rule.nth = Some(script::range(value)?),
                 "times" => rule.times = Some(script::number(value)?),
-                other => return Err(script::unknown("condition", other, "op, key, nth, times")),
+                other => return Err(script::unknown("condition", other, "op, key, header, nth, times")),
             }
         }
         Ok(rule)
@@ -232,11 +237,24 @@ mod tests {
     fn a_rule_counts_only_what_it_matches() {
         let mut rule = Scripted::new("op=putobject,key=_9#,nth=2:status=503,code=SlowDown".parse().unwrap());
         let put = S3Op::PutObject;
-        assert!(!rule.sees(put, "a_9#0"));
-        assert!(!rule.sees(put, "a_8#0"));
-        assert!(!rule.sees(S3Op::HeadObject, "a_9#0"));
-        assert!(rule.sees(put, "a_9#1"));
-        assert!(!rule.sees(put, "a_9#2"));
+        let plain = head(&[]);
+        assert!(!rule.sees(put, "a_9#0", &plain));
+        assert!(!rule.sees(put, "a_8#0", &plain));
+        assert!(!rule.sees(S3Op::HeadObject, "a_9#0", &plain));
+        assert!(rule.sees(put, "a_9#1", &plain));
+        assert!(!rule.sees(put, "a_9#2", &plain));
+    }
+
+    #[test]
+    fn a_rule_may_be_about_a_header() {
+        let mut rule = Scripted::new("header=x-amz-tagging:status=403,code=AccessDenied".parse().unwrap());
+        assert!(rule.sees(S3Op::PutObject, "a", &head(&["X-Amz-Tagging"])));
+        assert!(!rule.sees(S3Op::PutObject, "a", &head(&["x-amz-acl"])));
+    }
+
+    fn head(headers: &[&str]) -> Head {
+        let headers = headers.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        Head { method: "PUT".to_owned(), target: "/".to_owned(), headers, http11: true }
     }
 
     #[test]

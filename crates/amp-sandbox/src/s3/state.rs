@@ -177,11 +177,11 @@ impl State {
     }
 
     /// The fault for a call: that of the first rule that applies.
-    pub(super) fn fault_for(&self, call: &Call) -> Option<S3Fault> {
+    pub(super) fn fault_for(&self, call: &Call, head: &Head) -> Option<S3Fault> {
         let mut fault = None;
         for scripted in lock(&self.rules).iter_mut() {
             // Every rule counts every call it matches, whichever rule decides.
-            let due = scripted.sees(call.op, &call.key);
+            let due = scripted.sees(call.op, &call.key, head);
             if due && fault.is_none() {
                 scripted.used += 1;
                 fault = Some(scripted.rule.fault.clone());

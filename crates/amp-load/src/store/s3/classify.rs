@@ -26,10 +26,13 @@ pub(super) struct ErrorResponse {
     pub(super) kind: Option<StoreErrorKind>,
 }
 
+/// The code that says that a permission is missing.
+pub(super) const ACCESS_DENIED: &str = "AccessDenied";
+
 /// Codes under which no other request would go either.
 const REFUSED_CODES: [(&str, &str); 16] = [
     (
-        "AccessDenied",
+        ACCESS_DENIED,
         "the credentials need s3:PutObject on this bucket, and kms:GenerateDataKey where it is encrypted with KMS, s3:PutObjectTagging for \
          --tags, s3:PutObjectAcl for --acl; with --expected-bucket-owner the bucket must be of that account",
     ),
@@ -97,7 +100,8 @@ impl ErrorResponse {
     }
 
     fn refused(&self, advice: impl Into<String>) -> StoreErrorKind {
-        StoreErrorKind::Refused { answer: self.text(), advice: advice.into() }
+        let is_denied = self.code.as_deref() == Some(ACCESS_DENIED);
+        StoreErrorKind::Refused { is_denied, answer: self.text(), advice: advice.into() }
     }
 
     fn wrong_region(&self) -> StoreErrorKind {
@@ -138,6 +142,7 @@ impl ErrorResponse {
             | StoreErrorKind::Rejected(_)
             | StoreErrorKind::Denied(_)
             | StoreErrorKind::Exists => StoreErrorKind::Refused {
+                is_denied: false,
                 answer: text,
                 advice: format!("check that bucket {bucket} exists and the endpoint is one of S3"),
             },

@@ -61,7 +61,7 @@ impl S3Store {
         }
         let shared = loader.load().await;
         let found = credentials::find(&shared, idle).await.map_err(|kind| setting_error(bucket, kind))?;
-        let Found { credentials, provider } = found;
+        let Found { credentials, source, provider } = found;
         let secrets =
             [Some(credentials.secret_access_key()), credentials.session_token(), Some(credentials.access_key_id())];
         let secrets = secrets.into_iter().flatten().map(|secret| Secret::new(secret.to_owned())).collect();
@@ -91,7 +91,7 @@ impl S3Store {
         config.set_use_fips(shared.use_fips());
         config.set_use_dual_stack(shared.use_dual_stack());
         config.set_app_name(AppName::new(concat!("amp-load-", env!("CARGO_PKG_VERSION"))).ok());
-        let region = shared.region().map_or("us-east-1", Region::as_ref);
+        let region = shared.region().map_or("us-east-1", Region::as_ref).to_owned();
         let host = match &endpoint {
             Some(url) => url[url::Position::BeforeHost..url::Position::AfterPort].to_owned(),
             None => format!("s3.{region}.amazonaws.com"),
@@ -102,6 +102,8 @@ impl S3Store {
             owner: bucket.owner.clone(),
             endpoint,
             host,
+            region,
+            credentials_source: source,
             object_options,
             idle,
             secrets,

@@ -13,17 +13,21 @@ use super::causes::{causes, chain};
 use crate::store::{StaticCredentials, StoreErrorKind};
 
 const NO_KEYS: &str = "set AWS_ACCESS_KEY and AWS_SECRET_KEY, or AWS_PROFILE, or run where a role is attached";
+/// The provider that those from our own settings name.
+const OURS: &str = "amp-load";
 const RENEW: &str = "renew the credentials and run again";
 
 /// The credentials of a run and where the SDK gets newer ones when they expire.
 pub(super) struct Found {
     pub(super) credentials: Credentials,
+    /// Who gave them, in words.
+    pub(super) source: String,
     pub(super) provider: SharedCredentialsProvider,
 }
 
 pub(super) fn of_settings(keys: &StaticCredentials) -> Credentials {
     let token = keys.session_token.as_ref().map(|token| token.expose().to_owned());
-    Credentials::new(keys.access_key.expose(), keys.secret_key.expose(), token, None, "amp-load")
+    Credentials::new(keys.access_key.expose(), keys.secret_key.expose(), token, None, OURS)
 }
 
 /// Asks the chain in `shared`, for `limit` at most: a service that never answers must not hold the run and its lock.
@@ -51,7 +55,22 @@ pub(super) async fn find(shared: &SdkConfig, limit: Duration) -> Result<Found, S
     }
     let provider =
         SharedCredentialsProvider::new(AskedBefore { answer: Mutex::new(Some(credentials.clone())), provider });
-    Ok(Found { credentials, provider })
+    Ok(Found { source: source(&credentials), credentials, provider })
+}
+
+/// Who gave `credentials`. The SDK tells only to those who debug it; what its secrets are it does not tell even them.
+fn source(credentials: &Credentials) -> String {
+    let shown = format!("{credentials:?}");
+    let name = shown.split("provider_name: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    let profile = || std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
+    match name {
+        OURS => "AWS_ACCESS_KEY and AWS_SECRET_KEY".to_owned(),
+        "EnvironmentVariable" => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment".to_owned(),
+        "ProfileFile" => format!("the profile `{}`", profile()),
+        "SSO" | "CredentialProcess" | "Login" => format!("{name} of the profile `{}`", profile()),
+        "" => "the AWS default chain".to_owned(),
+        name => format!("the AWS default chain ({name})"),
+    }
 }
 
 /// Gives the credentials that were found already to whoever asks first, so that a run asks once; then asks anew.
@@ -100,7 +119,7 @@ pub(super) fn explain(error: &CredentialsError) -> StoreErrorKind {
 }
 
 fn refused(answer: String, advice: &str) -> StoreErrorKind {
-    StoreErrorKind::Refused { answer, advice: advice.to_owned() }
+    StoreErrorKind::Refused { is_denied: false, answer, advice: advice.to_owned() }
 }
 
 /// Whether the service could not be reached, or answered that it has a problem.

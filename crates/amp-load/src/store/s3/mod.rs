@@ -28,6 +28,8 @@ pub struct S3Store {
     endpoint: Option<Url>,
     /// The server's name, for what went wrong before it answered.
     host: String,
+    region: String,
+    credentials_source: String,
     object_options: ObjectOptions,
     idle: Duration,
     /// What was used to sign, to be kept out of messages.
@@ -35,20 +37,36 @@ pub struct S3Store {
 }
 
 impl S3Store {
+    /// How objects are stored.
+    pub fn object_options(&self) -> &ObjectOptions {
+        &self.object_options
+    }
+
+    /// Who gave the credentials, in words.
+    pub fn credentials_source(&self) -> &str {
+        &self.credentials_source
+    }
+
+    /// The region, and the host that is asked.
+    pub fn region_and_host(&self) -> (&str, &str) {
+        (&self.region, &self.host)
+    }
+
     /// What a key is called in messages.
     pub fn url(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
 
-    /// Whether the bucket is there and takes our credentials. Without permission to look it is taken to be.
+    /// Makes sure that the bucket is there and takes our credentials; says whether we may list it. Without permission to look it is taken to
+    /// be there.
     ///
     /// # Errors
     /// When it is not, or no answer came.
-    pub async fn check(&self, prefix: &str) -> Result<(), StoreError> {
+    pub async fn check(&self, prefix: &str) -> Result<bool, StoreError> {
         let operation = self.operation("HeadBucket", "");
         let head = self.client.head_bucket().bucket(&self.bucket).set_expected_bucket_owner(self.owner.clone());
         let error = match operation.run(head.send(), None).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(true),
             Err(error) => error,
         };
         match &error.kind {
@@ -63,10 +81,10 @@ impl S3Store {
         let operation = self.operation("ListObjectsV2", "");
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(1);
         match operation.run_raw(list.set_expected_bucket_owner(self.owner.clone()).send(), None).await {
-            Ok(_) => Ok(()),
-            Err(ErrorResponse { code: Some(code), .. }) if code == "AccessDenied" => {
+            Ok(_) => Ok(true),
+            Err(ErrorResponse { code: Some(code), .. }) if code == classify::ACCESS_DENIED => {
                 tracing::info!("bucket {}: the credentials may not list it; going on", self.bucket);
-                Ok(())
+                Ok(false)
             }
             Err(answer) => Err(operation.error(answer.into_bucket_error(&self.bucket))),
         }

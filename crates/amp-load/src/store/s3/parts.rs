@@ -9,8 +9,8 @@ use super::S3Store;
 use super::object::{hides_md5, unquoted};
 use super::options::RequestOptions;
 use crate::store::{
-    AssembledObject, HeldObject, NewObject, OpenUpload, StoreError, StoreErrorKind, StoredPart, UploadBody,
-    covers_whole_objects,
+    AssembledObject, HeldObject, NewObject, ObjectOptions, OpenUpload, StoreError, StoreErrorKind, StoredPart,
+    UploadBody, covers_whole_objects,
 };
 
 /// How many uploads one answer lists at most: with keys of 1,024 bytes, 1,000 of them would be more than is read of an answer.
@@ -21,8 +21,13 @@ impl S3Store {
     ///
     /// # Errors
     /// When S3 gives none.
-    pub async fn create(&self, object: &NewObject, algorithm: Algorithm) -> Result<String, StoreError> {
-        let options = RequestOptions::from(&self.object_options);
+    pub async fn create(
+        &self,
+        object: &NewObject,
+        options: &ObjectOptions,
+        algorithm: Algorithm,
+    ) -> Result<String, StoreError> {
+        let options = RequestOptions::from(options);
         let request = self
             .client
             .create_multipart_upload()
