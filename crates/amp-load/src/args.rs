@@ -122,7 +122,7 @@ pub struct Args {
     ///
     /// Waits up to 60 s for one to begin. With amp-extract --max-staged, a backfill of years needs a small disk:
     /// amp-load --follow & amp-extract --last 52w --max-staged 10G; wait
-    #[arg(long, conflicts_with = "verify", help_heading = "Uploads")]
+    #[arg(long, conflicts_with_all = ["verify", "check"], help_heading = "Uploads")]
     pub follow: bool,
 
     /// Upload nothing: compare the objects of earlier loads with the bucket

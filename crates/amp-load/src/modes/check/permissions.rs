@@ -9,12 +9,14 @@ use chrono::NaiveDate;
 
 use super::{Run, failed};
 use crate::error::LoadError;
+use crate::manifest::ManifestId;
 use crate::settings::{IfExists, Settings};
 use crate::store::{Encryption, NewObject, ObjectOptions, S3Store, StoreError, StoreErrorKind};
 use crate::upload::{UploadJournal, UploadOptions, Uploader};
 
 /// A file of a day before there was any Amplitude: no object has its key.
 const SAMPLE: &str = "0_2000-01-01_0#0.json";
+const SAMPLE_PROJECT: &str = "0";
 /// The day of that file.
 const SAMPLE_DAY: Option<NaiveDate> = NaiveDate::from_ymd_opt(2000, 1, 1);
 
@@ -73,7 +75,8 @@ struct Target {
 fn targets(settings: &Settings) -> Vec<Target> {
     let Settings { keys, manifest_prefix, bucket, .. } = settings;
     let file = keys.key(SAMPLE).ok().map(|key| (keys.folder(), key));
-    let manifest = manifest_prefix.as_ref().zip(SAMPLE_DAY).map(|(prefix, day)| prefix.key(day));
+    let id = SAMPLE_DAY.map(|day| ManifestId { day, project: Some(SAMPLE_PROJECT.to_owned()) });
+    let manifest = manifest_prefix.as_ref().zip(id).map(|(prefix, id)| prefix.key(&id));
     let manifest = manifest.map(|key| (key[..key.rfind('/').map_or(0, |slash| slash + 1)].to_owned(), key));
     let new = |(folder, key)| Target {
         object: NewObject { key, content_type: "application/json", only_if_new: false },
