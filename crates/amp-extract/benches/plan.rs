@@ -53,6 +53,7 @@ fn settings() -> Settings {
         format: Format::Json,
         threads: 1,
         parallel: 1,
+        max_staged: None,
         max_unpacked: None,
         max_ratio: 250,
     }

@@ -13,6 +13,8 @@ Examples:
   amp-extract --start 2025-11-01 --end 2025-11-06T05
   amp-extract --last 30d --shard 2/6             a sixth of the last 30 days
   amp-extract --check                            whether settings, directories and keys are right
+  amp-load --follow & amp-extract --last 52w --max-staged 10G; wait
+                                                 a year on a small disk
   amp-extract --dry-run                          what would be requested
   amp-extract --status --last 8w                 status of each hour of the last 8 weeks";
 
@@ -40,6 +42,11 @@ pub(crate) const THREADS: Setting = Setting::flag("--threads", "Entries unpacked
 pub(crate) const MAX_UNPACKED: Setting =
     Setting::flag("--max-unpacked", "Most bytes that an archive may unpack to, such as 20G")
         .default("what the disk has free, less 5 %");
+pub(crate) const MAX_STAGED: Setting = Setting::flag(
+    "--max-staged",
+    "Hold the next day back while more lies staged and an amp-load is at work, such as 10G",
+)
+.env(&["AMP_MAX_STAGED"]);
 pub(crate) const MAX_RATIO: Setting =
     Setting::flag("--max-ratio", "Maximum expansion ratio of an archive").default("250");
 
@@ -107,6 +114,8 @@ pub struct Args {
     pub(crate) format: Option<String>,
     #[arg(long, help = THREADS.help(), value_name = "N", help_heading = "Unpacking", hide_short_help = true)]
     pub(crate) threads: Option<String>,
+    #[arg(long, help = MAX_STAGED.help(), long_help = format!("{}\n\nWith no amp-load at work the run ends with 1. At most so much and one more day is staged; until the size of a day is known, a day for each of --parallel and one more.", MAX_STAGED.help()), value_name = "SIZE", help_heading = "Directories")]
+    pub(crate) max_staged: Option<String>,
     #[arg(long, help = MAX_UNPACKED.help(), value_name = "BYTES", help_heading = "Unpacking", hide_short_help = true)]
     pub(crate) max_unpacked: Option<String>,
     #[arg(long, help = MAX_RATIO.help(), value_name = "N", help_heading = "Unpacking", hide_short_help = true)]

@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod backpressure;
 mod body;
 pub mod check;
 pub mod done_days;

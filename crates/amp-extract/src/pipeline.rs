@@ -20,6 +20,7 @@ use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::answer::ExportError;
+use crate::backpressure::Backpressure;
 use crate::downloads::Downloads;
 use crate::empty_days;
 use crate::export::ExportClient;
@@ -56,6 +57,7 @@ pub struct Pipeline<'a> {
     force: bool,
     lanes: usize,
     throttle: Throttle,
+    backpressure: Backpressure<'a>,
     retrier: Retrier,
     /// Why no other request would go either.
     ended: OnceLock<RunError>,
@@ -78,6 +80,7 @@ impl<'a> Pipeline<'a> {
         summary: &'a mut Summary,
     ) -> Self {
         Self {
+            backpressure: Backpressure::new(settings.max_staged, session, Arc::clone(&staging)),
             fetcher: Fetcher {
                 settings,
                 session,
@@ -120,6 +123,15 @@ impl<'a> Pipeline<'a> {
         let lane = || async {
             while !self.is_ending() {
                 let Some(window) = next() else { break };
+                let _room = match self.backpressure.room(|| self.is_ending()).await {
+                    Ok(Some(room)) => room,
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.summary().ended_early(error.to_string());
+                        self.ended.get_or_init(|| RunError::told(Exit::Incomplete));
+                        break;
+                    }
+                };
                 self.request(window).await;
                 let overall = locked(&self.fetcher.overall);
                 overall.one_done();
@@ -348,6 +360,8 @@ impl<'a> Pipeline<'a> {
     fn count(&self, window: HourWindow, staged: &StagedWindow) {
         let no_data = staged.no_data.len() as u64;
         let open: u64 = staged.open.iter().map(|open| open.window.count()).sum();
+        let bytes = staged.files.iter().map(|file| file.digest.bytes).sum();
+        self.backpressure.staged(window.start().date(), bytes);
         {
             let mut summary = self.summary();
             summary.hours.extracted += window.count() - no_data - open;
@@ -355,7 +369,7 @@ impl<'a> Pipeline<'a> {
             summary.hours.unsettled += staged.unsettled.len() as u64;
             summary.files += staged.files.len() as u64;
             summary.events += staged.files.iter().map(|file| file.lines).sum::<u64>();
-            summary.bytes_extracted += staged.files.iter().map(|file| file.digest.bytes).sum::<u64>();
+            summary.bytes_extracted += bytes;
         }
         for OpenHours { window, why } in &staged.open {
             self.not_got(*window, why.clone(), false);

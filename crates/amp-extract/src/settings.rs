@@ -13,8 +13,8 @@ use chrono::{DateTime, Datelike, Utc};
 use url::Url;
 
 use crate::args::{
-    API_KEY, Args, BASE_URL, DOWNLOAD_DIR, FORMAT, MAX_RATIO, MAX_UNPACKED, PARALLEL, REGION, REPAIR_DAYS, SECRET_KEY,
-    SHARD, THREADS,
+    API_KEY, Args, BASE_URL, DOWNLOAD_DIR, FORMAT, MAX_RATIO, MAX_STAGED, MAX_UNPACKED, PARALLEL, REGION, REPAIR_DAYS,
+    SECRET_KEY, SHARD, THREADS,
 };
 
 /// The ledger is looked at for each day; ten years are read in moments, and nobody repairs older ones unnamed.
@@ -88,6 +88,8 @@ pub struct Settings {
     pub parallel: usize,
     /// Most bytes an archive may unpack to; `None`: what the disk has free, less 5 %.
     pub max_unpacked: Option<u64>,
+    /// Most bytes that may lie staged when another day is requested.
+    pub max_staged: Option<u64>,
     /// Maximum expansion ratio of an archive.
     pub max_ratio: u64,
 }
@@ -141,6 +143,7 @@ impl Settings {
                 days @ 0..=MOST_REPAIR_DAYS => Ok(days),
                 _ => Err(format!("`{text}` is too long ago; at most {MOST_REPAIR_DAYS} days")),
             });
+        let max_staged = resolver.optional(&MAX_STAGED, args.max_staged.as_deref(), parse_bytes);
         let max_unpacked = resolver.optional(&MAX_UNPACKED, args.max_unpacked.as_deref(), parse_bytes);
         let download_dir = resolver.path(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
@@ -174,6 +177,7 @@ impl Settings {
                 format: format?,
                 threads: threads.unwrap_or_else(usual_threads),
                 parallel: parallel?,
+                max_staged,
                 max_unpacked,
                 max_ratio: u64::from(max_ratio?),
             },

@@ -166,6 +166,12 @@ impl Summary {
         self.accepted.extend(windows);
     }
 
+    /// Notes why the run requests nothing more, though it did something.
+    pub fn ended_early(&mut self, error: String) {
+        tracing::error!("{error}");
+        self.failures.push(Failure { start: None, end: None, error });
+    }
+
     /// Notes why the run ended early.
     pub fn stopped_by(&mut self, error: RunError) {
         if let Some(error) = &error.message {

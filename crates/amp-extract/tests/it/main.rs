@@ -24,6 +24,7 @@ mod limits;
 mod loads;
 mod logs;
 mod markers;
+mod max_staged;
 mod metrics;
 mod network;
 mod output;

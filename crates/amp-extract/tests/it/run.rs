@@ -86,6 +86,10 @@ impl Running {
         self.0.signal(name).unwrap();
     }
 
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.0.is_over().unwrap()
+    }
+
     /// What is on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         self.0.stderr()
