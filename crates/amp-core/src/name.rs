@@ -138,6 +138,13 @@ impl<'a> EventFileName<'a> {
     }
 }
 
+/// The hour that an entry's path tells by its last component, whatever the ending: of an entry that is not unpacked, too.
+pub fn hour_of_entry(path: &str) -> Option<Hour> {
+    let name = path.rsplit(['/', '\\']).next()?;
+    let stem = name.split(['#', '.']).next()?;
+    EventFileName::parse(&format!("{stem}#0.json")).map(|name| name.hour)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +156,16 @@ mod tests {
             ["a/b/x.json.gz", "/x.json.gz", "../../x.json.gz", "..\\..\\x.json.gz", "C:\\x.json.gz", "x.json.gz"]
         {
             assert_eq!(EntryName::from_path(path).unwrap().as_str(), "x.json.gz");
+        }
+    }
+
+    #[test]
+    fn the_hour_of_an_entry_is_read_whatever_its_ending() {
+        for path in ["7/7_2025-11-06_4#1.avro", "a.zip/7_2025-11-06_4.json.zst", "7_2025-11-06_4#0.json.gz"] {
+            assert_eq!(hour_of_entry(path), Some(Hour::parse("2025-11-06T04").unwrap()), "{path}");
+        }
+        for path in ["7_2025-11-06_24#1.avro", "2025-11-06_4.avro", "README.md", ""] {
+            assert_eq!(hour_of_entry(path), None, "{path}");
         }
     }
 

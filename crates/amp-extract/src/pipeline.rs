@@ -334,7 +334,7 @@ impl<'a> Pipeline<'a> {
     fn record_no_data(&self, window: HourWindow, requested_at: DateTime<Utc>, message: &str) {
         tracing::warn!("{message}");
         let day = window.start().date();
-        let mut staged = came_of(window, requested_at, Vec::new(), false);
+        let mut staged = came_of(window, requested_at, Vec::new(), &[]);
         log_unsettled(&staged.unsettled);
         let doubtful = if staged.open.is_empty() { self.doubtful(day, Some(window)) } else { Vec::new() };
         let (answered, earlier): (Vec<Hour>, Vec<Hour>) = doubtful.into_iter().partition(|hour| window.contains(*hour));

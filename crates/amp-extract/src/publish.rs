@@ -67,8 +67,8 @@ impl Publisher<'_> {
                     }
                     error => FetchError::of_archive(window, error),
                 })?;
-                let has_skipped = !unpacked.skipped.is_empty();
-                Ok((stage_files(window, unpacked, &staging, &ledger)?, has_skipped))
+                let skipped = unpacked.skipped.clone();
+                Ok((stage_files(window, unpacked, &staging, &ledger)?, skipped))
             };
             let staged = unpack();
             // The next run, with more room, need not download it again.
@@ -78,8 +78,8 @@ impl Publisher<'_> {
             let requested_at = archive.requested_at();
             // Before the hours are done: no later run looks at an archive of hours that are.
             drop(archive);
-            let (files, has_skipped) = staged?;
-            note_fetched(window, requested_at, files, has_skipped, &ledger)
+            let (files, skipped) = staged?;
+            note_fetched(window, requested_at, files, &skipped, &ledger)
         });
         let staged = unpacked.await.map_err(|_| FetchError::Internal(window))??;
         let bytes: u64 = staged.files.iter().map(|file| file.digest.bytes).sum();
@@ -173,12 +173,12 @@ fn note_fetched(
     window: HourWindow,
     requested_at: DateTime<Utc>,
     files: Vec<FileRecord>,
-    has_skipped: bool,
+    skipped: &[String],
     ledger: &SourceLedger,
 ) -> Result<StagedWindow, FetchError> {
     let of_disk = |error| FetchError::of_disk(window, error);
     ledger.note_project(&files).map_err(of_disk)?;
-    let staged = came_of(window, requested_at, files, has_skipped);
+    let staged = came_of(window, requested_at, files, skipped);
     ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)?;
     Ok(staged)
 }

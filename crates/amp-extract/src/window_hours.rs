@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourRecord, hours_without_files};
+use amp_core::name::hour_of_entry;
 use amp_core::window::{HourWindow, contiguous};
 use chrono::{DateTime, Utc};
 
@@ -24,22 +25,26 @@ pub(crate) struct OpenHours {
     pub(crate) why: String,
 }
 
-/// What came of the hours of a window that was asked for at `requested_at`, `files` being all that came of it.
+/// What came of the hours of a window that was asked for at `requested_at`: `files` are all that came of it, `skipped` the paths of entries that
+/// may be events too.
 pub(crate) fn came_of(
     window: HourWindow,
     requested_at: DateTime<Utc>,
     files: Vec<FileRecord>,
-    has_skipped: bool,
+    skipped: &[String],
 ) -> StagedWindow {
     let running = Hour::containing(requested_at);
     let (mut no_data, mut unsettled, mut open) = (Vec::new(), Vec::new(), Vec::new());
     let without_files: HashSet<Hour> = hours_without_files(window, &files).into_iter().collect();
-    let (mut not_begun, mut not_known) = (Vec::new(), Vec::new());
+    let told_by_skipped: HashSet<Hour> = skipped.iter().filter_map(|path| hour_of_entry(path)).collect();
+    let (mut not_begun, mut not_known, mut not_whole) = (Vec::new(), Vec::new(), Vec::new());
     for hour in window.hours() {
         if without_files.contains(&hour) && hour > running {
             not_begun.push(hour);
-        } else if without_files.contains(&hour) && has_skipped {
+        } else if without_files.contains(&hour) && !skipped.is_empty() {
             not_known.push(hour);
+        } else if told_by_skipped.contains(&hour) {
+            not_whole.push(hour);
         } else {
             no_data.extend(without_files.contains(&hour).then_some(hour));
             unsettled.extend((requested_at < hour.settled_at()).then_some(hour));
@@ -48,6 +53,10 @@ pub(crate) fn came_of(
     for (hours, why) in [
         (not_begun, "has not begun, by the earlier of this machine's clock and Amplitude's"),
         (not_known, "has no file in the archive, which has members of unknown kinds: they may be its events"),
+        (
+            not_whole,
+            "has a member of an unknown kind in the archive, which was skipped: it may hold more of its events",
+        ),
     ] {
         open.extend(contiguous(hours).into_iter().map(|window| OpenHours { window, why: format!("{window} {why}") }));
     }

@@ -108,6 +108,22 @@ fn members_of_unknown_kinds_leave_the_hours_without_files_open() {
 }
 
 #[test]
+fn an_hour_of_which_an_entry_is_of_an_unknown_kind_is_not_done() {
+    let lab = Lab::new();
+    let known = ArchiveBuilder::new().file("1/100011471_2025-11-06_4#0.json.gz", gzip(b"{}\n"));
+    for kind in ["json.zst", "avro", "PARQUET"] {
+        let archive = known.clone().file(format!("1/100011471_2025-11-06_4#1.{kind}"), "?").build();
+        serve(&lab, HOUR, archive);
+        let ran = lab.run(&[&ALONE[..], &["--force"]].concat());
+        let document = ran.exits(1);
+        assert_eq!(hours(&document), [1, 0, 0, 0, 1, 0], "{kind}");
+        ran.says(&["warning: ", kind, "skipped", "error: 2025-11-06T04 ", "unknown kind"]);
+        assert_eq!(lab.staged_names(), ["100011471_2025-11-06_4#0.json"], "what is known is staged all the same");
+        assert_eq!(lab.run(&ALONE).exits(1)["requests"], 1, "it is asked for again");
+    }
+}
+
+#[test]
 fn endings_are_known_in_any_case() {
     let archive = ArchiveBuilder::new()
         .file("1/100011471_2025-11-06_4#0.JSON.GZ", gzip(b"{}\n"))
