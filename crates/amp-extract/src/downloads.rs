@@ -71,6 +71,11 @@ fn discard(archive: &Path) {
 }
 
 impl Downloads {
+    /// The directory, to be looked at. Nothing is made.
+    pub fn existing(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// Opens the directory, making it if it is missing.
     ///
     /// # Errors
@@ -117,13 +122,35 @@ impl Downloads {
         window: HourWindow,
         is_ours: impl Fn(&SourceId) -> bool,
     ) -> Option<Result<DownloadedArchive, ArchiveError>> {
+        let (file, path, requested_at) = self.find(window, is_ours)?;
+        let checked = ExportArchive::from_file(file, &path);
+        if checked.as_ref().is_err_and(|error| !error.is_local()) {
+            discard(&path);
+        }
+        Some(checked.map(|export| DownloadedArchive { export, path, requested_at, is_kept: false }))
+    }
+
+    /// Those of the windows for which there is an archive that [`Self::left`] would take, and the others. Nothing is changed.
+    pub fn partition(
+        &self,
+        windows: Vec<HourWindow>,
+        is_ours: impl Fn(&SourceId) -> bool,
+    ) -> (Vec<HourWindow>, Vec<HourWindow>) {
+        windows.into_iter().partition(|window| {
+            let found = self.find(*window, &is_ours);
+            found.is_some_and(|(file, path, _)| ExportArchive::from_file(file, &path).is_ok())
+        })
+    }
+
+    /// The file of an archive that may be used instead of a request, where it lies, and when it was asked for.
+    fn find(&self, window: HourWindow, is_ours: impl Fn(&SourceId) -> bool) -> Option<(File, PathBuf, DateTime<Utc>)> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
         let source = attribute(&file, SOURCE_ATTRIBUTE).map(|source| SourceId::from_text(&source));
         let requested_at = attribute(&file, REQUESTED_AT_ATTRIBUTE).and_then(|time| time.parse().ok());
         let (Some(source), Some(requested_at)) = (source, requested_at) else {
             tracing::warn!(
-                "{} does not record who requested it and when (copied or restored?); downloading it again",
+                "{} does not record who requested it and when (copied or restored?), so it is not used",
                 path.display()
             );
             return None;
@@ -131,11 +158,7 @@ impl Downloads {
         if !is_ours(&source) || requested_at < window.end().settled_at() {
             return None;
         }
-        let checked = ExportArchive::from_file(file, &path);
-        if checked.as_ref().is_err_and(|error| !error.is_local()) {
-            discard(&path);
-        }
-        Some(checked.map(|export| DownloadedArchive { export, path, requested_at, is_kept: false }))
+        Some((file, path, requested_at))
     }
 
     /// Begins a download of `window`, which `source` asked for at that time.

@@ -84,6 +84,11 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         let (plan, _) = planner.plan(window, &known.owners, &HashSet::new(), Scope::All).map_err(RunError::unusable)?;
         plan.log();
         summary.planned(&plan);
+        if !settings.force {
+            let owner = known.owners.owner_of(&settings.source());
+            let downloads = Downloads::existing(&settings.download_dir);
+            summary.found(downloads.partition(plan.requests, |source| known.owners.owner_of(source) == owner));
+        }
         return Ok(());
     }
     let staging =

@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use console::{Style, style};
 use serde::{Serialize, Serializer};
 
+use crate::downloads::Downloads;
 use crate::hour_status::{HourStatus, HourStatusReader};
 use crate::plan::{Planner, Scope};
 use crate::settings::Settings;
@@ -95,6 +96,8 @@ fn with_names<S: Serializer>(totals: &[u64; STATES.len()], serializer: S) -> Res
 #[derive(Debug, Serialize)]
 struct Next {
     requests: Vec<HourWindow>,
+    /// Windows whose archives an earlier run left: nothing is requested for them.
+    archives: Vec<HourWindow>,
 }
 
 /// What became of each hour of a window.
@@ -150,7 +153,7 @@ impl Status {
             not_loaded: 0,
             owed_older: Vec::new(),
             fails: settings.fail,
-            next: Next { requests: Vec::new() },
+            next: Next { requests: Vec::new(), archives: Vec::new() },
             no_ledger: None,
         };
         for day in window.into_iter().flat_map(HourWindow::days) {
@@ -161,7 +164,9 @@ impl Status {
         if let Some(yesterday) = planned.ok().and_then(|planned| planned.window) {
             let planner = Planner { settings, started: session.started, staging: &staging, ledger: &ledger };
             let (plan, _) = planner.plan_by(&mut reader, yesterday, &HashSet::new(), Scope::All)?;
-            status.next.requests = plan.requests;
+            let is_ours = |source: &SourceId| reader.owner() == Some(&owners.owner_of(source));
+            let downloads = Downloads::existing(&settings.download_dir);
+            (status.next.archives, status.next.requests) = downloads.partition(plan.requests, is_ours);
             status.owed_older = plan.older;
         }
         let hours = staging.state_dir().join("hours");
@@ -229,6 +234,10 @@ impl Status {
             count => writeln!(out, "\n{run} would make {count} requests:")?,
         }
         requests.iter().try_for_each(|request| writeln!(out, "  {request}"))?;
+        if !self.next.archives.is_empty() {
+            writeln!(out, "\nAn earlier run downloaded these archives; the next run stages them without a request:")?;
+            self.next.archives.iter().try_for_each(|window| writeln!(out, "  {window}"))?;
+        }
         if !self.owed_older.is_empty() {
             writeln!(out, "\n{}", style("Owed, and older than --repair-days:").bold())?;
             self.owed_older.iter().try_for_each(|window| writeln!(out, "  {window}"))?;

@@ -87,6 +87,8 @@ pub struct Summary {
     dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     planned: Option<Vec<HourWindow>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    archives: Vec<HourWindow>,
     /// Where a dry run would ask.
     #[serde(skip)]
     pub(crate) base_url: Option<Url>,
@@ -134,6 +136,7 @@ impl Summary {
             failures: Vec::new(),
             dry_run,
             planned: None,
+            archives: Vec::new(),
             base_url: None,
             skipped: Vec::new(),
             accepted: Vec::new(),
@@ -151,6 +154,11 @@ impl Summary {
         self.skipped.extend(&plan.skipped);
         self.older.clone_from(&plan.older);
         self.planned = self.dry_run.then(|| plan.requests.clone());
+    }
+
+    /// Notes for which windows of a dry run there are archives already, and which would be requested.
+    pub fn found(&mut self, (archives, requests): (Vec<HourWindow>, Vec<HourWindow>)) {
+        (self.archives, self.planned) = (archives, Some(requests));
     }
 
     /// Notes a window that was not got. `transient`: it may go later.
@@ -285,6 +293,9 @@ impl Printed for Summary {
         if let Some(planned) = &self.planned {
             writeln!(out, "amp-extract dry run: {} requests would be made, nothing was done", planned.len())?;
             self.write_skipped(out)?;
+            self.archives.iter().try_for_each(|window| {
+                writeln!(out, "  archive    {window}: downloaded by an earlier run, no request")
+            })?;
             let url = self.base_url.as_ref().map_or("", Url::as_str).trim_end_matches('/');
             return planned.iter().try_for_each(|window| {
                 let (start, end) = (window.start().compact(), window.end().compact());

@@ -182,6 +182,34 @@ fn traces(dir: &Path, into: &mut BTreeMap<String, (u64, std::time::SystemTime)>)
 }
 
 #[test]
+fn what_an_earlier_run_downloaded_is_told_apart_from_what_is_requested() {
+    let lab = Lab::new();
+    let day = days_ago(1);
+    lab.run(&["--date", &day, "--keep-archives"]).exits(0);
+    let window = json!({"start": format!("{day}T00"), "end": format!("{day}T23")});
+    let (next, planned) = (
+        || status(&lab, &[]).exits(0)["next"].take(),
+        |args: &[&str]| {
+            let mut document = lab.command(&["--dry-run"]).args(args).run().exits(0);
+            (document["planned"].take(), document["archives"].take())
+        },
+    );
+    assert_eq!(next(), json!({"requests": [], "archives": []}), "it is staged");
+    lab.staged_names().iter().for_each(|name| lab.remove(name));
+    assert_eq!(next(), json!({"requests": [], "archives": [window]}));
+    assert_eq!(planned(&[]), (json!([]), json!([window])));
+    assert_eq!(planned(&["--force"]), (json!([window]), json!(null)));
+    let shown = lab.for_people(&["--status"]).run().stdout;
+    assert!(shown.contains("would request nothing") && shown.contains(&format!("  {day}T00..{day}T23")), "{shown}");
+    let another = lab.command(&["--status"]).env("AMP_API_KEY", "another").run().exits(0)["next"].take();
+    assert_eq!(another, json!({"requests": [window], "archives": []}), "an archive of another source");
+    assert_eq!(lab.run(&[]).exits(0)["requests"], 0, "as announced");
+    lab.staged_names().iter().for_each(|name| lab.remove(name));
+    lab.write(&format!("downloaded_data/amplitude_{0}T00_{0}T23.zip", day.replace('-', "")), "damaged");
+    assert_eq!(next(), json!({"requests": [window], "archives": []}));
+}
+
+#[test]
 fn it_changes_nothing_and_waits_for_no_run() {
     let lab = Lab::new();
     lab.run(&["--date", DAY]).exits(0);

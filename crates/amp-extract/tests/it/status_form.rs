@@ -54,7 +54,7 @@ fn the_document_has_the_promised_form() {
         "totals": {"accepted": 0, "loaded": 0, "staged": 1, "no_data": 0, "unsettled": 0, "asked": 0, "failed": 0, "vanished": 0,
             "never_asked": 23},
         "hours_of_others": 0, "damaged_lines": 0, "not_loaded": 24, "owed_older": [],
-        "next": {"requests": [{"start": format!("{yesterday}T00"), "end": format!("{yesterday}T23")}]},
+        "next": {"requests": [{"start": format!("{yesterday}T00"), "end": format!("{yesterday}T23")}], "archives": []},
     });
     assert_eq!(document, expected);
 }
