@@ -10,6 +10,9 @@ use amp_core::retry::{Effort, RetryPolicy, Verdict};
 use crate::logging::PASSING;
 use crate::stop::Stop;
 
+/// So long a server that throttles has to accept another request before one without retries is given up.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
 /// The failure of a request.
 pub trait Retryable: Display {
     /// What it asks of us.
@@ -21,6 +24,11 @@ pub trait Retryable: Display {
     /// The same failure, told with what was tried against it.
     #[must_use]
     fn after(self, effort: Effort) -> Self;
+
+    /// Whether the server asked for fewer requests: as long as it accepts others, that uses up no retries.
+    fn is_throttled(&self) -> bool {
+        false
+    }
 
     /// Whether it is tried again for as long as [`RetryPolicy::retry_for`] says, however often.
     fn is_worth_waiting(&self) -> bool {
@@ -34,12 +42,13 @@ pub struct Retrier {
     policy: RetryPolicy,
     stop: Stop,
     retries: AtomicU64,
+    successes: AtomicU64,
 }
 
 impl Retrier {
     /// Retries by `policy` until `stop` is requested.
     pub fn new(policy: RetryPolicy, stop: Stop) -> Self {
-        Self { policy, stop, retries: AtomicU64::new(0) }
+        Self { policy, stop, retries: AtomicU64::new(0), successes: AtomicU64::new(0) }
     }
 
     /// Does `request` until it succeeds, fails for good, or the retries are used up. It is told how often it was tried before.
@@ -66,11 +75,14 @@ impl Retrier {
     {
         let began = Instant::now();
         let mut first_failure = None;
-        for retry in 0.. {
+        // Tries in vain that cost a retry.
+        let mut counted = 0;
+        for tries in 0.. {
             if self.stop.is_requested() {
                 break;
             }
-            let mut under_way = pin!(request(retry));
+            let successes_before = self.successes.load(Ordering::Relaxed);
+            let mut under_way = pin!(request(tries));
             let answer = match self.stop.unless_requested(&mut under_way).await {
                 Some(answer) => answer,
                 None if grace.is_zero() => break,
@@ -78,24 +90,53 @@ impl Retrier {
             };
             let error = match answer {
                 Err(error) => error,
-                success => return success,
+                success => {
+                    self.successes.fetch_add(1, Ordering::Relaxed);
+                    return success;
+                }
             };
             let failing_for = first_failure.get_or_insert_with(Instant::now).elapsed();
             let retry_for = if error.is_worth_waiting() { self.policy.retry_for } else { Duration::ZERO };
             let policy = RetryPolicy { retry_for, ..self.policy };
-            let Some(wait) = policy.wait(retry, failing_for, &error.verdict(), fastrand::f64()) else {
-                return Err(error.after(Effort { tries: retry + 1, time: began.elapsed() }));
+            let (verdict, random) = (error.verdict(), fastrand::f64());
+            let within_retries = policy.wait(counted, failing_for, &verdict, random);
+            let is_last = within_retries.is_none();
+            let patient = RetryPolicy { max_retries: u32::MAX, ..policy };
+            // Whether the server accepts others shows only after a while.
+            let wait = if error.is_throttled() {
+                patient.wait(counted, failing_for, &verdict, random)
+            } else {
+                within_retries
             };
-            self.retries.fetch_add(1, Ordering::Relaxed);
-            let (seconds, number, most) = (wait.as_secs_f64(), retry + 1, policy.max_retries);
+            let Some(wait) = wait else {
+                return Err(error.after(Effort { tries: tries + 1, time: began.elapsed() }));
+            };
+            let (seconds, number, most) = (wait.as_secs_f64(), counted + 1, policy.max_retries);
             if number <= most {
                 tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number} of {most})");
+            } else if is_last {
+                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s if it accepts other requests meanwhile");
             } else {
                 tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number}, for {retry_for:?} in all)");
             }
-            if self.stop.unless_requested(tokio::time::sleep(wait)).await.is_none() {
+            let accepts_others = || error.is_throttled() && self.successes.load(Ordering::Relaxed) > successes_before;
+            let waited = async {
+                tokio::time::sleep(wait).await;
+                if is_last && !accepts_others() {
+                    tokio::time::sleep(LAST_CHANCE).await;
+                }
+            };
+            if self.stop.unless_requested(waited).await.is_none() {
                 break;
             }
+            if accepts_others() {
+                (counted, first_failure) = (0, None);
+            } else if is_last {
+                return Err(error.after(Effort { tries: tries + 1, time: began.elapsed() }));
+            } else {
+                counted += 1;
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
         }
         Err(E::stopped())
     }
@@ -114,6 +155,7 @@ mod tests {
     #[derive(Debug, PartialEq, Eq)]
     enum Failure {
         Transient,
+        Throttled,
         Permanent,
         Stopped,
     }
@@ -126,7 +168,11 @@ mod tests {
 
     impl Retryable for Failure {
         fn verdict(&self) -> Verdict {
-            if *self == Self::Transient { Verdict::TRANSIENT } else { Verdict::Permanent }
+            if matches!(self, Self::Transient | Self::Throttled) { Verdict::TRANSIENT } else { Verdict::Permanent }
+        }
+
+        fn is_throttled(&self) -> bool {
+            *self == Self::Throttled
         }
 
         fn stopped() -> Self {
@@ -151,6 +197,20 @@ mod tests {
         assert_eq!((fails, retrier.retries()), (Err(Failure::Permanent), 2));
         let passes = retrier.run(async |retry| if retry < 2 { Err(Failure::Transient) } else { Ok(retry) }).await;
         assert_eq!((passes, retrier.retries()), (Ok(2), 4));
+    }
+
+    #[tokio::test]
+    async fn what_is_throttled_uses_up_no_retries_while_others_succeed() {
+        let retrier = &retrier(&Stop::default());
+        let answer = |tries, error| async move {
+            // Another request, which is accepted.
+            retrier.run(async |_| Ok::<_, Failure>(())).await?;
+            if tries < 20 { Err(error) } else { Ok(tries) }
+        };
+        assert_eq!(retrier.run(|tries| answer(tries, Failure::Throttled)).await, Ok(20));
+        assert_eq!(retrier.run(|tries| answer(tries, Failure::Transient)).await, Err(Failure::Transient));
+        let alone = retrier.run(async |_| Err::<(), _>(Failure::Throttled)).await;
+        assert_eq!((alone, retrier.retries()), (Err(Failure::Throttled), 20 + 2 + 2));
     }
 
     #[tokio::test]

@@ -181,6 +181,14 @@ pub enum StoreErrorKind {
     /// Nothing moved for so long.
     #[error("nothing moved for {0:?}; --read-timeout sets how long to wait")]
     TimedOut(Duration),
+    /// The server wants fewer requests.
+    #[error("{answer}")]
+    Throttled {
+        /// What it said.
+        answer: String,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
     /// The server has a problem that may pass.
     #[error("{answer}")]
     Busy {
@@ -236,7 +244,9 @@ impl Retryable for StoreError {
             StoreErrorKind::Network(_) | StoreErrorKind::TimedOut(_) | StoreErrorKind::CredentialsUnavailable(_) => {
                 Verdict::TRANSIENT
             }
-            StoreErrorKind::Busy { retry_after, .. } => Verdict::Transient { retry_after: *retry_after },
+            StoreErrorKind::Throttled { retry_after, .. } | StoreErrorKind::Busy { retry_after, .. } => {
+                Verdict::Transient { retry_after: *retry_after }
+            }
             StoreErrorKind::Refused { .. } | StoreErrorKind::Unusable { .. } => Verdict::Refused,
             StoreErrorKind::Denied(_)
             | StoreErrorKind::NotFound(_)
@@ -253,6 +263,10 @@ impl Retryable for StoreError {
 
     fn after(self, effort: Effort) -> Self {
         Self { effort, ..self }
+    }
+
+    fn is_throttled(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Throttled { .. })
     }
 }
 

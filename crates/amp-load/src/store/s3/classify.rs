@@ -54,10 +54,8 @@ const REFUSED_CODES: [(&str, &str); 16] = [
 ];
 
 /// Codes that may pass, whatever status they come with.
-const TRANSIENT_CODES: [&str; 10] = [
-    "SlowDown",
+const TRANSIENT_CODES: [&str; 8] = [
     "InternalError",
-    "ServiceUnavailable",
     "RequestTimeout",
     "BadDigest",
     "InvalidDigest",
@@ -66,6 +64,9 @@ const TRANSIENT_CODES: [&str; 10] = [
     "OperationAborted",
     "ConditionalRequestConflict",
 ];
+
+/// Codes that ask for fewer requests, whatever status they come with.
+const THROTTLED_CODES: [&str; 2] = ["SlowDown", "ServiceUnavailable"];
 
 /// Codes that say the bucket is elsewhere.
 const REGION_CODES: [&str; 4] =
@@ -118,9 +119,12 @@ impl ErrorResponse {
         }
         let code = self.code.as_deref().unwrap_or_default();
         let busy = |answer: &Self| StoreErrorKind::Busy { answer: answer.text(), retry_after: answer.retry_after };
+        let throttled =
+            |answer: &Self| StoreErrorKind::Throttled { answer: answer.text(), retry_after: answer.retry_after };
         let refusal = REFUSED_CODES.iter().find(|(known, _)| *known == code);
         match (self.status, refusal) {
             _ if TRANSIENT_CODES.contains(&code) => busy(&self),
+            _ if THROTTLED_CODES.contains(&code) => throttled(&self),
             _ if REGION_CODES.contains(&code) => self.wrong_region(),
             (403 | 405 | 501, _) if head => StoreErrorKind::Denied(self.text()),
             (_, Some((_, advice))) => self.refused(*advice),
@@ -129,7 +133,8 @@ impl ErrorResponse {
             (404, _) => StoreErrorKind::NotFound(self.text()),
             (412, _) => StoreErrorKind::Exists,
             (501, _) => StoreErrorKind::Rejected(self.text()),
-            (408 | 429 | 500.., _) => busy(&self),
+            (429 | 503, _) => throttled(&self),
+            (408 | 500.., _) => busy(&self),
             _ => StoreErrorKind::Rejected(self.text()),
         }
     }
@@ -206,10 +211,14 @@ mod tests {
     use amp_cli::Retryable;
     use amp_core::retry::{Effort, Verdict};
 
-    fn verdict(status: u16, code: &str, head: bool) -> Verdict {
+    fn error(status: u16, code: &str, head: bool) -> StoreError {
         let code = Some(code.to_owned()).filter(|code| !code.is_empty());
         let kind = ErrorResponse { status, code, ..ErrorResponse::default() }.into_kind(head);
-        StoreError { operation: "PutObject", target: String::new(), kind, effort: Effort::default() }.verdict()
+        StoreError { operation: "PutObject", target: String::new(), kind, effort: Effort::default() }
+    }
+
+    fn verdict(status: u16, code: &str, head: bool) -> Verdict {
+        error(status, code, head).verdict()
     }
 
     #[test]
@@ -222,6 +231,7 @@ mod tests {
                 _ => Verdict::Permanent,
             };
             assert_eq!(verdict(status, "", false), expected, "{status}");
+            assert_eq!(error(status, "", true).is_throttled(), matches!(status, 429 | 503), "{status}");
         }
     }
 
@@ -230,6 +240,7 @@ mod tests {
         for code in ["SlowDown", "BadDigest", "RequestTimeout", "InternalError"] {
             assert_eq!(verdict(400, code, false), Verdict::TRANSIENT, "{code}");
         }
+        assert!(error(400, "SlowDown", false).is_throttled() && !error(503, "InternalError", false).is_throttled());
         for code in ["ExpiredToken", "NoSuchBucket", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed"] {
             assert_eq!(verdict(400, code, false), Verdict::Refused, "{code}");
         }

@@ -72,6 +72,7 @@ impl S3Store {
         match &error.kind {
             StoreErrorKind::Network(_)
             | StoreErrorKind::TimedOut(_)
+            | StoreErrorKind::Throttled { .. }
             | StoreErrorKind::Busy { .. }
             | StoreErrorKind::CredentialsUnavailable(_)
             | StoreErrorKind::Unusable { .. } => return Err(error),
