@@ -49,8 +49,12 @@ pub(crate) const MANIFESTS: Setting =
 pub(crate) const IF_EXISTS: Setting =
     Setting::flag("--if-exists", "When the key exists: overwrite, skip (if size and checksum are the same) or fail")
         .default("overwrite");
-pub(crate) const CONCURRENCY: Setting =
-    Setting::flag("--concurrency", "Files and parts uploaded at the same time").env(&["AMP_CONCURRENCY"]).default("16");
+pub(crate) const CONCURRENCY: Setting = Setting::flag(
+    "--concurrency",
+    "Requests at the same time: a number, or auto, which grows from 16 to 256 while that pays",
+)
+.env(&["AMP_CONCURRENCY"])
+.default("auto");
 pub(crate) const CHECKSUM: Setting =
     Setting::flag("--checksum", "Checksum sent and compared: crc64nvme, crc32c or sha256").default("crc64nvme");
 pub(crate) const MULTIPART_THRESHOLD: Setting =
@@ -94,7 +98,7 @@ pub struct Args {
     #[arg(long, help = IF_EXISTS.help(), value_name = "WHAT", value_parser = Choices(&["overwrite", "skip", "fail"]), help_heading = "Keys")]
     pub(crate) if_exists: Option<String>,
 
-    #[arg(long, help = CONCURRENCY.help(), value_name = "N", help_heading = "Uploads", hide_short_help = true)]
+    #[arg(long, help = CONCURRENCY.help(), value_name = "auto|N", help_heading = "Uploads", hide_short_help = true)]
     pub(crate) concurrency: Option<String>,
     #[arg(long, help = CHECKSUM.help(), value_name = "NAME", value_parser = Choices(&["crc64nvme", "crc32c", "sha256"]), help_heading = "Uploads", hide_short_help = true)]
     pub(crate) checksum: Option<String>,

@@ -1,11 +1,12 @@
 //! Loads what lies in `extracted_data/` into an S3 bucket and deletes what S3 confirmed.
 //!
-//! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), takes a permit ([`loader`]), is inspected for its digest
+//! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), is taken up ([`loader`]), is inspected for its digest
 //! ([`inspect`]), goes out as a plain body ([`upload`]) through the AWS SDK ([`store`]), what S3 answers becomes a receipt ([`upload`]),
 //! and against the receipt it is noted and deleted ([`recorder`]). When all is done, whole days get their manifests ([`manifest`]).
 
 mod args;
 mod checksum;
+mod descriptors;
 mod error;
 pub mod inspect;
 pub mod key;

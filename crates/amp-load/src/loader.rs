@@ -1,4 +1,4 @@
-//! The queue of a run: each file takes a permit, is inspected and uploaded, and goes to the recorder with its receipt.
+//! The queue of a run: each file is inspected and uploaded, and goes to the recorder with its receipt.
 
 use std::iter;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use amp_cli::{Retryable, Stop};
 use amp_core::progress::Transfer;
 use amp_core::retry::Verdict;
 use amp_core::stage::StagedFile;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Sender;
 use tokio::task::{JoinError, JoinSet};
 
@@ -21,6 +20,9 @@ use crate::stats::RunStats;
 use crate::store::{NewObject, StoreError};
 use crate::threads::blocking;
 use crate::upload::Uploader;
+
+/// Files open beyond those whose requests are under way: they wait for a request, for the recorder or, when large, for each other.
+pub(crate) const MAX_WAITING: usize = 16;
 
 /// Loads files.
 pub struct Loader {
@@ -46,21 +48,19 @@ impl Loader {
             self.stats.failed(&planned, &error.to_string(), Some(&Verdict::Permanent));
         }
         let mut tasks = JoinSet::new();
-        let max_tasks = 4 * self.uploader.options().concurrency;
         let mut uploads = plan.uploads.into_iter();
         while let Some(planned) = uploads.next() {
             if self.stats.is_outage() {
                 self.stats.skipped_after_outage(iter::once(planned).chain(uploads).map(|planned| planned.file));
                 break;
             }
-            // Tasks without a permit wait for the recorder or are large: not too many of them either.
-            while tasks.len() >= max_tasks {
+            while tasks.len() >= self.uploader.request_limit() + MAX_WAITING {
                 self.joined(tasks.join_next().await);
             }
             if self.stop.is_requested() {
                 break;
             }
-            // Opened before it takes a permit, for its size decides which one; the handle stays the same file if the name is given to another.
+            // The handle stays the same file if the name is given to another.
             let staged = match self.inspector.open(&planned.file) {
                 Ok(Some(staged)) => staged,
                 Ok(None) => {
@@ -72,15 +72,8 @@ impl Loader {
                     continue;
                 }
             };
-            // A large file waits for its permit in its task, so that the small ones behind it need not.
-            let permit = if self.uploader.is_large(staged.bytes()) {
-                None
-            } else {
-                let Some(permit) = self.uploader.permit_for(staged.bytes()).await else { break };
-                Some(permit)
-            };
             let (loader, recorder) = (Arc::clone(self), recorder.clone());
-            tasks.spawn(async move { loader.load(planned, staged, permit, recorder).await });
+            tasks.spawn(async move { loader.load(planned, staged, recorder).await });
         }
         while let Some(joined) = tasks.join_next().await {
             self.joined(Some(joined));
@@ -94,15 +87,9 @@ impl Loader {
         }
     }
 
-    async fn load(
-        self: Arc<Self>,
-        planned: PlannedUpload,
-        staged: StagedFile,
-        permit: Option<OwnedSemaphorePermit>,
-        recorder: Sender<Loaded>,
-    ) {
+    async fn load(self: Arc<Self>, planned: PlannedUpload, staged: StagedFile, recorder: Sender<Loaded>) {
         let item = Arc::from(self.transfer.item(&planned.file, staged.bytes()));
-        let mut loaded = self.upload(&planned, staged, permit, &item, TrustMode::Identity).await.map(Some);
+        let mut loaded = self.upload(&planned, staged, &item, TrustMode::Identity).await.map(Some);
         if matches!(loaded, Err(LoadError::ChangedWhileRead)) {
             loaded = self.upload_again(&planned, &item).await;
         }
@@ -134,42 +121,25 @@ impl Loader {
             return Err(LoadError::ChangedWhileRead);
         }
         match self.inspector.open(&planned.file)? {
-            Some(staged) => self.upload(planned, staged, None, item, TrustMode::Bytes).await.map(Some),
+            Some(staged) => self.upload(planned, staged, item, TrustMode::Bytes).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Uploads a file, or finds it in the bucket; without a permit it waits for one.
+    /// Uploads a file, or finds it in the bucket.
     async fn upload(
         &self,
         planned: &PlannedUpload,
         staged: StagedFile,
-        permit: Option<OwnedSemaphorePermit>,
         item: &Arc<dyn Transfer>,
         trust: TrustMode,
     ) -> Result<Loaded, LoadError> {
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.uploader.permit_for(staged.bytes()).await.ok_or_else(StoreError::stopped)?,
+        let is_large = self.uploader.is_large(staged.bytes());
+        // Taken here, so that the small ones behind it need not wait, and its bytes are read only when its turn has come.
+        let _permit = match is_large {
+            true => Some(self.uploader.large_file_permit().await.ok_or_else(StoreError::stopped)?),
+            false => None,
         };
-        let loaded = self.inspect_and_upload(planned, staged, item, trust).await;
-        if let Err(error) = &loaded
-            && error.verdict() == Some(Verdict::Refused)
-        {
-            self.stop.request();
-        }
-        // Only now, so that no other file begins between a refusal and the stop.
-        drop(permit);
-        loaded
-    }
-
-    async fn inspect_and_upload(
-        &self,
-        planned: &PlannedUpload,
-        staged: StagedFile,
-        item: &Arc<dyn Transfer>,
-        trust: TrustMode,
-    ) -> Result<Loaded, LoadError> {
         let began = Instant::now();
         let (inspector, algorithm) = (Arc::clone(&self.inspector), self.uploader.whole_file_algorithm(staged.bytes()));
         let InspectedFile { staged, hashed, in_place_of } =

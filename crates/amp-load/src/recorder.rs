@@ -16,8 +16,6 @@ use crate::error::LoadError;
 use crate::plan::PlannedUpload;
 use crate::stats::RunStats;
 
-/// Files open at most while they wait to be noted.
-const QUEUE_CAPACITY: usize = 64;
 /// How long the first of a batch waits for others: a sync for each small file would cost more than its upload.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 
@@ -49,6 +47,8 @@ pub struct Recorder {
     pub endpoint: Option<String>,
     /// Whether confirmed files stay.
     pub keep_local: bool,
+    /// How many files are open at most while they wait to be noted.
+    pub queue: usize,
     /// Told what became of each.
     pub stats: Arc<RunStats>,
 }
@@ -56,7 +56,7 @@ pub struct Recorder {
 impl Recorder {
     /// Takes files in until the sender is dropped; the handle ends when all are dealt with.
     pub fn start(self) -> (Sender<Loaded>, JoinHandle<()>) {
-        let (sender, receiver) = channel(QUEUE_CAPACITY);
+        let (sender, receiver) = channel(self.queue);
         (sender, tokio::task::spawn_blocking(move || self.run(receiver)))
     }
 
@@ -64,7 +64,7 @@ impl Recorder {
         while let Some(first) = receiver.blocking_recv() {
             thread::sleep(BATCH_DELAY);
             let mut batch = vec![first];
-            while batch.len() < 2 * QUEUE_CAPACITY
+            while batch.len() < self.queue
                 && let Ok(next) = receiver.try_recv()
             {
                 batch.push(next);

@@ -18,6 +18,7 @@ use crate::args::{
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
 use crate::store::{Addressing, BucketConfig, ObjectOptions, StaticCredentials};
+use crate::upload::Concurrency;
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
@@ -30,8 +31,8 @@ pub struct Settings {
     pub manifest_prefix: Option<ManifestPrefix>,
     /// What to do about a key that exists.
     pub if_exists: IfExists,
-    /// How many files and parts are uploaded at the same time.
-    pub concurrency: usize,
+    /// How many requests are under way at the same time.
+    pub concurrency: Concurrency,
     /// The checksum that is sent and compared.
     pub checksum: Algorithm,
     /// Files above this size go in parts.
@@ -91,7 +92,10 @@ impl Settings {
                 )),
                 (prefix, _) => prefix.map_err(|error| error.to_string()),
             });
-        let concurrency = resolver.value(&CONCURRENCY, args.concurrency.as_deref(), parse_parallelism);
+        let concurrency = resolver.value(&CONCURRENCY, args.concurrency.as_deref(), |text| match text {
+            "auto" => Ok(Concurrency::Auto),
+            number => parse_parallelism(number).map(Concurrency::Fixed).map_err(|error| format!("{error}, or auto")),
+        });
         let if_exists = resolver.value(&IF_EXISTS, args.if_exists.as_deref(), |text| match text {
             "overwrite" => Ok(IfExists::Overwrite),
             "skip" => Ok(IfExists::Skip),

@@ -11,7 +11,7 @@ use amp_core::progress::{NoProgress, Transfer};
 use amp_core::receipt::Receipt;
 use amp_core::retry::Verdict;
 use rustix::fs::{MemfdFlags, memfd_create};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::journal::ManifestRecord;
 use super::pending::{Manifests, PendingManifest};
@@ -47,13 +47,12 @@ impl Manifests {
                     break;
                 }
                 Ok(Some(pending)) => {
-                    let Some(permit) = uploader.request_permit().await else { break };
+                    while tasks.len() >= uploader.request_limit() {
+                        joined(stats, tasks.join_next().await);
+                    }
                     let (manifests, uploader) = (Arc::clone(self), Arc::clone(uploader));
-                    let (stats, stop) = (Arc::clone(stats), stop.clone());
-                    tasks.spawn(async move {
-                        manifests.put(&uploader, &stats, &stop, pending).await;
-                        drop(permit);
-                    });
+                    let stats = Arc::clone(stats);
+                    tasks.spawn(async move { manifests.put(&uploader, &stats, pending).await });
                 }
                 Err(error) => {
                     let planned = PlannedUpload { file: id.file(), key: self.prefix.key(&id) };
@@ -61,24 +60,19 @@ impl Manifests {
                 }
             }
         }
-        while let Some(joined) = tasks.join_next().await {
-            if let Err(error) = joined {
-                stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
-            }
+        while !tasks.is_empty() {
+            joined(stats, tasks.join_next().await);
         }
     }
 
     /// Puts a manifest and notes it, and only then counts it: a run that is killed before the note puts it again.
-    async fn put(self: Arc<Self>, uploader: &Uploader, stats: &RunStats, stop: &Stop, pending: PendingManifest) {
+    async fn put(self: Arc<Self>, uploader: &Uploader, stats: &RunStats, pending: PendingManifest) {
         let PendingManifest { planned, content, digest, positions } = pending;
         let receipt = match upload(uploader, &planned.key, content, digest).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 let Some(verdict) = error.verdict() else { return };
                 stats.manifest_failed(Some(&planned), &manifest_error(&error), &verdict);
-                if verdict == Verdict::Refused {
-                    stop.request();
-                }
                 return;
             }
         };
@@ -103,6 +97,12 @@ impl Manifests {
                 stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
             }
         }
+    }
+}
+
+fn joined(stats: &RunStats, joined: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = joined {
+        stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn dry_run(run: &Run<'_>, summary: &mut Summary) -> Result<(), 
         summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(RunError::unusable)?;
     }
     summary.dry_run = true;
-    let stats = RunStats::new(run.settings.concurrency);
+    let stats = RunStats::new(run.settings.concurrency.at_start());
     stats.begin_round(&plan);
     for (file, error) in &plan.keyless {
         let planned = PlannedUpload { file: file.clone(), key: String::new() };

@@ -7,6 +7,7 @@ use amp_core::ledger::Ledger;
 use amp_core::stage::Staging;
 
 use super::Run;
+use crate::descriptors::Descriptors;
 use crate::inspect::FileInspector;
 use crate::loader::Loader;
 use crate::manifest::Manifests;
@@ -42,17 +43,19 @@ impl<'a> Rounds<'a> {
         let store = run.connect().await?;
         let endpoint = store.custom_endpoint();
         let journal = UploadJournal::open(&staging, &bucket.name, endpoint.clone()).map_err(RunError::unusable)?;
-        let options =
-            UploadOptions { checksum: *checksum, multipart_threshold: *multipart_threshold, concurrency: *concurrency };
+        let Descriptors { requests: max_requests, queue } = Descriptors::of_process();
+        let (checksum, multipart_threshold, concurrency) = (*checksum, *multipart_threshold, *concurrency);
+        let options = UploadOptions { checksum, multipart_threshold, concurrency, max_requests };
         let uploader = Arc::new(Uploader::new(store, Arc::clone(&run.retrier), journal, options, run.stop.clone()));
         uploader.abort_leftovers().await;
         let ledger = Ledger::at(&staging.state_dir());
-        let stats = Arc::new(RunStats::new(*concurrency));
+        let stats = Arc::new(RunStats::new(concurrency.at_start()));
         let recorder = Recorder {
             ledger: ledger.clone(),
             bucket: bucket.name.clone(),
             endpoint,
             keep_local: *keep_local,
+            queue,
             stats: Arc::clone(&stats),
         };
         Ok(Self { run, ledger, uploader, manifests, recorder, stats })

@@ -61,7 +61,7 @@ pub(crate) async fn verify(run: &Run<'_>, days: u32, summary: &mut Summary) -> R
     let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
     let mut objects = objects.into_iter();
     loop {
-        while tasks.len() < run.settings.concurrency
+        while tasks.len() < run.settings.concurrency.at_start()
             && !run.stop.is_requested()
             && let Some(object) = objects.next()
         {

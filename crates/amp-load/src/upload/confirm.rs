@@ -1,13 +1,13 @@
 //! Makes S3's word for an upload into a receipt: by a checksum that it keeps, else its ETag, else by reading the object back.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use amp_cli::Retrier;
 use amp_core::receipt::{Expected, Receipt, Stored};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::multipart::etag_of_parts;
+use super::requests::{Permit, Requests};
 use crate::checksum::md5_hex;
 use crate::error::LoadError;
 use crate::store::{HeldObject, S3Store, StoreError, StoreErrorKind};
@@ -18,7 +18,9 @@ use crate::threads::blocking;
 pub(super) struct Confirmer {
     /// Whether the server tells checksums of its own, both in its answer to an upload and later; one that only does either echoes what we
     /// sent, or keeps it unchecked. Known of Amazon, asked once of others.
-    keeps_checksums: OnceCell<bool>,
+    keeps_checksums: OnceLock<bool>,
+    /// Held by whoever asks.
+    asking: Mutex<()>,
 }
 
 /// An upload that is to be confirmed.
@@ -35,32 +37,36 @@ pub(super) struct PendingUpload<'a> {
 impl Confirmer {
     /// For a server that is Amazon's, or not.
     pub(super) fn new(amazon: bool) -> Self {
-        Self { keeps_checksums: OnceCell::new_with(amazon.then_some(true)) }
+        let keeps_checksums = OnceLock::new();
+        if amazon {
+            keeps_checksums.get_or_init(|| true);
+        }
+        Self { keeps_checksums, asking: Mutex::default() }
     }
 
-    /// The receipt for an upload that the server answered with `reply`, or whose answer was lost.
+    /// The receipt for an upload that the server answered with `reply`, or whose answer was lost. What has to be asked is asked with `permit`.
     ///
     /// # Errors
     /// When what the server holds is something else, or nothing tells.
-    pub(super) async fn confirm(
+    pub(super) async fn confirm<'a>(
         &self,
         store: &S3Store,
-        retrier: &Retrier,
+        requests: &'a Requests,
+        mut permit: Option<Permit<'a>>,
         pending: PendingUpload<'_>,
         reply: Option<HeldObject>,
     ) -> Result<Receipt, LoadError> {
         let reply = reply.unwrap_or_default();
-        if reply.checksum.is_some() {
-            let ask = || Box::pin(self.ask(store, retrier, &pending));
-            if *self.keeps_checksums.get_or_try_init(ask).await? {
-                return Ok(Receipt::compare(&pending.expected, &reply.into())?);
-            }
+        if reply.checksum.is_some() && self.keeps_checksums(store, requests, &mut permit, &pending).await? {
+            return Ok(Receipt::compare(&pending.expected, &reply.into())?);
         }
-        match retrier.run(|_| store.head(pending.key, pending.expected.checksum.algorithm)).await {
-            Ok(Some(held)) => Box::pin(self.confirm_held(store, retrier, pending, held)).await,
-            Ok(None) => Err(LoadError::Vanished),
+        let head = |_| store.head(pending.key, pending.expected.checksum.algorithm);
+        match requests.run_keeping(permit, 0, head).await {
+            Ok((Some(held), permit)) => Box::pin(self.confirm_held(store, requests, Some(permit), pending, held)).await,
+            Ok((None, _)) => Err(LoadError::Vanished),
             Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => {
-                Box::pin(self.confirm_held(store, retrier, pending, HeldObject { checksum: None, ..reply })).await
+                Box::pin(self.confirm_held(store, requests, None, pending, HeldObject { checksum: None, ..reply }))
+                    .await
             }
             Err(error) => Err(error.into()),
         }
@@ -70,10 +76,11 @@ impl Confirmer {
     ///
     /// # Errors
     /// When it is something else, or may not be read.
-    pub(super) async fn confirm_held(
+    pub(super) async fn confirm_held<'a>(
         &self,
         store: &S3Store,
-        retrier: &Retrier,
+        requests: &'a Requests,
+        permit: Option<Permit<'a>>,
         mut pending: PendingUpload<'_>,
         mut held: HeldObject,
     ) -> Result<Receipt, LoadError> {
@@ -88,16 +95,52 @@ impl Confirmer {
         if !proves {
             // The size is compared first: bytes that are too few need not be read.
             if stored.bytes.is_none_or(|bytes| bytes == pending.expected.digest.bytes) {
-                stored.read_back =
-                    Some(retrier.run(|_| Box::pin(store.read_back(pending.key))).await.map_err(unprovable)?);
+                let read = |_| Box::pin(async { store.read_back(pending.key).await.map_err(of_this_object) });
+                let (digest, _) = requests.run_keeping(permit, 0, read).await.map_err(unprovable)?;
+                stored.read_back = Some(digest);
             }
         }
         Ok(Receipt::compare(&pending.expected, &stored)?)
     }
 
+    /// Whether the server keeps checksums. One upload asks; the others wait for its answer, and leave their permits to others meanwhile.
+    async fn keeps_checksums<'a>(
+        &self,
+        store: &S3Store,
+        requests: &'a Requests,
+        permit: &mut Option<Permit<'a>>,
+        pending: &PendingUpload<'_>,
+    ) -> Result<bool, LoadError> {
+        if let Some(keeps) = self.keeps_checksums.get() {
+            return Ok(*keeps);
+        }
+        let _asking = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => {
+                drop(permit.take());
+                self.asking.lock().await
+            }
+        };
+        if let Some(keeps) = self.keeps_checksums.get() {
+            return Ok(*keeps);
+        }
+        let keeps = Box::pin(Self::ask(store, requests, permit, pending)).await?;
+        Ok(*self.keeps_checksums.get_or_init(|| keeps))
+    }
+
     /// Looks whether the server knows the checksum of an object that it has just confirmed by one.
-    async fn ask(&self, store: &S3Store, retrier: &Retrier, pending: &PendingUpload<'_>) -> Result<bool, LoadError> {
-        let keeps = match retrier.run(|_| store.head(pending.key, pending.expected.checksum.algorithm)).await {
+    async fn ask<'a>(
+        store: &S3Store,
+        requests: &'a Requests,
+        permit: &mut Option<Permit<'a>>,
+        pending: &PendingUpload<'_>,
+    ) -> Result<bool, LoadError> {
+        let head = |_| store.head(pending.key, pending.expected.checksum.algorithm);
+        let answer = requests.run_keeping(permit.take(), 0, head).await.map(|(held, kept)| {
+            *permit = Some(kept);
+            held
+        });
+        let keeps = match answer {
             Ok(None) => return Err(LoadError::Vanished),
             Ok(Some(HeldObject { checksum: None, .. })) | Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => {
                 false
@@ -126,10 +169,20 @@ async fn etag(pending: &PendingUpload<'_>, held: &HeldObject) -> Result<Option<S
     Ok(same_parts.then_some(etag))
 }
 
+/// GetObject answers 403 as a refusal: of this operation, not of the run.
+fn of_this_object(error: StoreError) -> StoreError {
+    match error.kind {
+        StoreErrorKind::Refused { ref answer, ref advice, .. } => {
+            let kind = StoreErrorKind::Denied(format!("{answer}; {advice}"));
+            StoreError { kind, ..error }
+        }
+        _ => error,
+    }
+}
+
 fn unprovable(error: StoreError) -> LoadError {
     match error.kind {
-        // GetObject answers 403 as a refusal: of this operation, not of the run.
-        StoreErrorKind::Denied(_) | StoreErrorKind::Refused { .. } => LoadError::Unprovable(error),
+        StoreErrorKind::Denied(_) => LoadError::Unprovable(error),
         StoreErrorKind::NotFound(_) => LoadError::Vanished,
         _ => error.into(),
     }

@@ -1,9 +1,11 @@
 //! From an open file to a receipt: uploads it in one request or in parts, and has S3 confirm what it stored.
 
+mod concurrency;
 mod confirm;
 mod journal;
 mod multipart;
 mod probe;
+mod requests;
 mod whole;
 
 use std::fmt;
@@ -14,15 +16,17 @@ use amp_cli::{Retrier, Retryable, Stop};
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Expected, Receipt};
 use amp_core::retry::{Effort, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::checksum::HashedFile;
 use crate::error::LoadError;
 use crate::store::{HeldObject, NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
+pub use concurrency::Concurrency;
 use confirm::{Confirmer, PendingUpload};
 pub use journal::UploadJournal;
+use requests::{Permit, Requests};
 
-/// All bodies together read ahead no more bytes than this, twice.
+/// All large bodies together read ahead no more bytes than this, twice.
 const READ_AHEAD: usize = 8 << 20;
 /// Large files under way at the same time; more would only lie open.
 const MAX_LARGE_FILES: usize = 2;
@@ -34,24 +38,27 @@ pub struct UploadOptions {
     pub checksum: Algorithm,
     /// Files of more bytes go in parts.
     pub multipart_threshold: u64,
-    /// How many requests with a body are under way at the same time.
-    pub concurrency: usize,
+    /// How many requests are under way at the same time.
+    pub concurrency: Concurrency,
+    /// How many there can be at most.
+    pub max_requests: usize,
 }
 
 /// Uploads files to one bucket. It does not return a receipt before S3 has confirmed the bytes.
 pub struct Uploader {
     store: S3Store,
+    requests: Requests,
+    /// Begins uploads anew; each request of theirs has its own retries.
     retrier: Arc<Retrier>,
     confirmer: Confirmer,
     journal: UploadJournal,
     options: UploadOptions,
     stop: Stop,
-    requests: Arc<Semaphore>,
-    large_files: Arc<Semaphore>,
+    large_files: Semaphore,
 }
 
 impl Uploader {
-    /// An uploader that begins nothing more once `stop` is requested.
+    /// An uploader that begins nothing more once `stop` is requested, and requests it when AWS refuses us.
     pub fn new(
         store: S3Store,
         retrier: Arc<Retrier>,
@@ -61,8 +68,8 @@ impl Uploader {
     ) -> Self {
         Self {
             confirmer: Confirmer::new(store.custom_endpoint().is_none()),
-            requests: Arc::new(Semaphore::new(options.concurrency)),
-            large_files: Arc::new(Semaphore::new(MAX_LARGE_FILES)),
+            requests: Requests::new(options.concurrency, options.max_requests, Arc::clone(&retrier), stop.clone()),
+            large_files: Semaphore::new(MAX_LARGE_FILES),
             store,
             retrier,
             journal,
@@ -102,23 +109,17 @@ impl Uploader {
         if self.is_large(bytes) { Algorithm::Crc64nvme } else { self.options.checksum }
     }
 
-    /// Leave to upload a file of that many bytes; `None` when no more is to be done. A large file takes one of few places, and its parts
-    /// take a request's leave each; a small one takes a request's.
-    pub async fn permit_for(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        if self.is_large(bytes) { self.permit_of(&self.large_files).await } else { self.request_permit().await }
+    /// How many requests may be under way at the same time, for now.
+    pub fn request_limit(&self) -> usize {
+        self.requests.limit()
     }
 
-    /// Leave for one request with a body; `None` when no more is to be done.
-    pub async fn request_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.permit_of(&self.requests).await
+    /// One of few places for large files; `None` when no more is to be done.
+    pub async fn large_file_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.stop.unless_requested(self.large_files.acquire()).await.and_then(Result::ok)
     }
 
-    async fn permit_of(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        let permit = self.stop.unless_requested(Arc::clone(permits).acquire_owned()).await;
-        permit.and_then(Result::ok)
-    }
-
-    /// Uploads `file`, for whose size the caller has a permit, and has it confirmed.
+    /// Uploads `file` and has it confirmed; for a large one the caller has a permit.
     ///
     /// # Errors
     /// When S3 does not confirm that it holds the bytes.
@@ -154,7 +155,6 @@ impl Uploader {
         F: Future<Output = Result<Receipt, LoadError>>,
     {
         // The damaged object has the key: only one that may be replaced can be sent again.
-        // On the heap: what the SDK makes of a request is large, and nested it is more than a worker's stack.
         if object.only_if_new {
             return Box::pin(upload()).await;
         }
@@ -171,7 +171,7 @@ impl Uploader {
     /// # Errors
     /// When S3 does not tell.
     pub async fn find(&self, key: &str) -> Result<Option<HeldObject>, LoadError> {
-        match self.retrier.run(|_| self.store.head(key, self.options.checksum)).await {
+        match self.requests.run(0, |_| self.store.head(key, self.options.checksum)).await {
             Err(StoreError { kind: StoreErrorKind::Denied(_), .. }) => Ok(None),
             found => Ok(found?),
         }
@@ -192,24 +192,26 @@ impl Uploader {
         }
         let checksum = self.final_checksum(file).await?;
         let pending = Self::pending(key, file, checksum);
-        match Box::pin(self.confirmer.confirm_held(&self.store, &self.retrier, pending, held)).await {
+        match Box::pin(self.confirmer.confirm_held(&self.store, &self.requests, None, pending, held)).await {
             Ok(receipt) => Ok(Some(receipt)),
             Err(LoadError::Unconfirmed(_) | LoadError::Unprovable(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Has an upload confirmed; when only the answer was lost and the object is another's, that is said.
-    async fn confirm(
-        &self,
+    /// Has an upload confirmed, with the permit of its request where there is one; when only the answer was lost and the object is another's,
+    /// that is said.
+    async fn confirm<'a>(
+        &'a self,
         object: &NewObject,
         file: &HashedFile,
         checksum: Checksum,
         reply: Option<HeldObject>,
+        permit: Option<Permit<'a>>,
     ) -> Result<Receipt, LoadError> {
         let answered = reply.is_some();
         let pending = Self::pending(&object.key, file, checksum);
-        match self.confirmer.confirm(&self.store, &self.retrier, pending, reply).await {
+        match self.confirmer.confirm(&self.store, &self.requests, permit, pending, reply).await {
             Err(LoadError::Unconfirmed(_)) if !answered && object.only_if_new => Err(LoadError::Exists),
             receipt => receipt,
         }
@@ -222,7 +224,7 @@ impl Uploader {
 
     /// The bytes of `file` from `offset` on that hold what `file` does as a whole, until the body is given another digest.
     fn body(&self, file: &HashedFile, offset: u64, to_end: bool, transfer: &Arc<dyn Transfer>) -> UploadBody {
-        let buffer = (READ_AHEAD / self.options.concurrency).clamp(64 << 10, 256 << 10);
+        let buffer = (READ_AHEAD / self.options.concurrency.max_large()).clamp(64 << 10, 256 << 10);
         UploadBody::new(Arc::clone(&file.file), offset, file.content.digest, to_end, buffer, Arc::clone(transfer))
     }
 }

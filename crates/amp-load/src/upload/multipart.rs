@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_cli::{Retrier, Retryable, Stop};
+use amp_cli::{Retrier, Stop};
 use amp_core::disk::DiskError;
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Receipt};
@@ -25,7 +25,11 @@ use crate::threads::blocking;
 /// How long a request that must not be left half done may go on after the run was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// Parts are no smaller: fewer requests.
-const MIN_PART_BYTES: u64 = 16 << 20;
+const MIN_PART_BYTES: u64 = 8 << 20;
+/// Parts of files of many are larger: fewer requests.
+const USUAL_PART_BYTES: u64 = 16 << 20;
+/// So many parts of the smaller kind keep a line busy.
+const MANY_PARTS: u64 = 64;
 /// S3 takes no more parts.
 const MAX_PARTS: u64 = 10_000;
 /// An abort must not hold the exit up for longer.
@@ -44,7 +48,7 @@ struct PartRange {
 
 /// The parts of a file of that many bytes, in order.
 fn parts(bytes: u64) -> impl Iterator<Item = PartRange> {
-    let size = MIN_PART_BYTES.max(bytes.div_ceil(MAX_PARTS));
+    let size = bytes.div_ceil(MANY_PARTS).clamp(MIN_PART_BYTES, USUAL_PART_BYTES).max(bytes.div_ceil(MAX_PARTS));
     (0..bytes.div_ceil(size)).map(move |n| PartRange {
         number: n as i32 + 1,
         offset: n * size,
@@ -69,7 +73,7 @@ pub(super) struct BegunUpload {
 type SentPart = (ContentChecksum, StoredPart);
 
 impl Uploader {
-    /// Uploads a file in parts, each with a permit of its own, and has it confirmed.
+    /// Uploads a file in parts and has it confirmed.
     pub(super) async fn upload_in_parts(
         self: &Arc<Self>,
         file: &HashedFile,
@@ -95,7 +99,7 @@ impl Uploader {
             // A first attempt whose answer was lost may have begun another upload.
             self.sweep(key, began).await;
         }
-        self.confirm(object, file, checksum, reply).await
+        self.confirm(object, file, checksum, reply, None).await
     }
 
     /// Begins an upload in parts, which the journal knows before S3 does.
@@ -104,7 +108,7 @@ impl Uploader {
         let began = Utc::now();
         self.journal.record_begun(key)?;
         let mut tried_before = false;
-        let created = self.retrier.run_with_grace(GRACE, |retry| {
+        let created = self.requests.run_with_grace(GRACE, |retry| {
             tried_before = retry > 0;
             self.store.create(object, options, self.options.checksum)
         });
@@ -141,13 +145,14 @@ impl Uploader {
             while let Some(joined) = tasks.try_join_next() {
                 sent.push(joined_part(joined)?);
             }
-            let Some(permit) = self.request_permit().await else { return Err(StoreError::stopped().into()) };
+            while tasks.len() >= self.requests.limit()
+                && let Some(joined) = tasks.join_next().await
+            {
+                sent.push(joined_part(joined)?);
+            }
             let (uploader, key, id) = (Arc::clone(self), object.key.clone(), id.to_owned());
             let body = self.body(file, part.offset, part.offset + part.length == total, transfer);
-            tasks.spawn(async move {
-                let _permit = permit;
-                uploader.send_part(&key, &id, part, body).await
-            });
+            tasks.spawn(async move { uploader.send_part(&key, &id, part, body).await });
         }
         while let Some(joined) = tasks.join_next().await {
             sent.push(joined_part(joined)?);
@@ -161,7 +166,7 @@ impl Uploader {
         }
         let assembled = AssembledObject { parts: &parts, bytes: digest.bytes, checksum: &checksum };
         let mut tried_before = false;
-        let completed = self.retrier.run_with_grace(GRACE, |retry| {
+        let completed = self.requests.run_with_grace(GRACE, |retry| {
             tried_before = retry > 0;
             self.store.complete(object, id, &assembled)
         });
@@ -186,7 +191,7 @@ impl Uploader {
         }
         let body = body.with_digest(content.digest);
         let put = |_| self.store.upload_part(key, id, number, content.to_checksum(), &body);
-        let stored = self.retrier.run(put).await?;
+        let stored = self.requests.run(length, put).await?;
         Ok((content, stored))
     }
 

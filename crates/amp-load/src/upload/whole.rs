@@ -21,16 +21,16 @@ impl Uploader {
         let checksum = file.content.to_checksum();
         let body = self.body(file, 0, true, transfer);
         let mut tried_before = false;
-        let reply = self.retrier.run(|retry| {
+        let reply = self.requests.run_keeping(None, file.content.digest.bytes, |retry| {
             tried_before = retry > 0;
             self.store.put(object, &checksum, &body)
         });
-        let reply = match reply.await {
-            Ok(reply) => Some(reply),
+        let (reply, permit) = match reply.await {
+            Ok((reply, permit)) => (Some(reply), Some(permit)),
             // It may be ours: an answer that was lost does not undo the upload.
-            Err(StoreError { kind: StoreErrorKind::Exists, .. }) if tried_before => None,
+            Err(StoreError { kind: StoreErrorKind::Exists, .. }) if tried_before => (None, None),
             Err(error) => return Err(error.into()),
         };
-        self.confirm(object, file, checksum, reply).await
+        self.confirm(object, file, checksum, reply, permit).await
     }
 }

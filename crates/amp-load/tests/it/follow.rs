@@ -119,7 +119,7 @@ fn a_file_that_fails_for_now_waits_while_others_go_and_is_tried_once_more_at_the
     for lasts in [false, true] {
         let lab = Lab::new();
         let at_work = extracting(&lab);
-        lab.rule("op=PutObject,key=_0#0:status=503,code=SlowDown");
+        lab.rule("op=PutObject,key=_0#0:status=500");
         stage(&lab, FILES[0]);
         let run = follow(&lab, &["--max-retries", "0"]);
         for name in &FILES[1..] {
@@ -142,14 +142,14 @@ fn a_file_that_fails_for_now_waits_while_others_go_and_is_tried_once_more_at_the
 fn files_that_an_outage_left_untried_are_tried_at_the_end() {
     let lab = Lab::new();
     let at_work = extracting(&lab);
-    (0..40).for_each(|number| lab.copy_in(&format!("{number:02}.json"), b"{}\n"));
-    lab.rule("op=PutObject:status=503");
+    (0..80).for_each(|number| lab.copy_in(&format!("{number:02}.json"), b"{}\n"));
+    lab.rule("op=PutObject:status=500");
     let run = follow(&lab, &["--max-retries", "0", "--concurrency", "1"]);
     wait_until(|| lab.logs().contains("files were not tried"));
     lab.server.clear_rules();
     drop(at_work);
     let ended = ended(run);
-    assert_eq!(ended.counts(), (0, [40, 40, 0, 0, 40]), "{ended:?}");
+    assert_eq!(ended.counts(), (0, [80, 80, 0, 0, 80]), "{ended:?}");
     assert_eq!(ended.document()["failures"].as_array().unwrap().len(), 0);
 }
 

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod check;
+mod concurrency;
 mod confirmation;
 mod credentials;
 mod durability;

@@ -8,7 +8,7 @@ use crate::support::{BUCKET, FILES, Lab, begin, ended, events, noise};
 
 const LARGE: [&str; 2] = ["--multipart-threshold", "5MiB"];
 
-/// A laboratory with a file of three parts, and what is in it.
+/// A laboratory with a file of six parts, and what is in it.
 fn large() -> (Lab, Vec<u8>) {
     let lab = Lab::new();
     let bytes = noise((40 << 20) + 3);
@@ -28,7 +28,7 @@ fn a_large_file_goes_in_parts_under_one_checksum() {
         assert_eq!(ended.counts(), (0, [1, 1, 0, 0, 1]), "{word}: {ended:?}");
         assert_eq!(ended.document()["bytes_uploaded"], bytes.len());
         let object = lab.server.object(BUCKET, FILES[0]).unwrap();
-        assert_eq!((object.parts, object.checksum_type.as_deref()), (Some(3), Some(kind)));
+        assert_eq!((object.parts, object.checksum_type.as_deref()), (Some(6), Some(kind)));
         assert_eq!(object.content_type.as_deref(), Some("application/x-ndjson"));
         assert_eq!(object.storage_class.as_deref(), Some("STANDARD_IA"));
         assert!(lab.object(FILES[0]).unwrap() == bytes);

@@ -42,9 +42,14 @@ pub(super) async fn check(run: &Run<'_>, store: S3Store, may_list: bool) -> Resu
     })?;
     let reads_objects = run.settings.if_exists != IfExists::Overwrite || store.custom_endpoint().is_some();
     let journal = UploadJournal::open(&staging, &bucket.name, store.custom_endpoint()).map_err(RunError::unusable)?;
-    let options =
-        UploadOptions { checksum: *checksum, multipart_threshold: *multipart_threshold, concurrency: *concurrency };
-    let uploader = Uploader::new(store, Arc::clone(&run.retrier), journal, options, run.stop.clone());
+    let options = UploadOptions {
+        checksum: *checksum,
+        multipart_threshold: *multipart_threshold,
+        concurrency: *concurrency,
+        max_requests: 1,
+    };
+    // A refusal is what is looked for: it must not stop the run.
+    let uploader = Uploader::new(store, Arc::clone(&run.retrier), journal, options, run.stop.child());
     let mut findings = vec![allowed_or_spared(
         LIST,
         may_list,
