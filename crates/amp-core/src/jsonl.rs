@@ -10,16 +10,14 @@ use serde::de::DeserializeOwned;
 
 use crate::disk::{DiskContext, DiskError, create_private_dir, sync_dir};
 
-/// Appends lines in one write and waits until they are on disk. A last line that a crash cut short is closed first, so that it spoils no other.
+/// So many bytes of lines are written at a time, or one line that is longer.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Appends lines, few of them in one write, and waits until they are on disk. A last line that a crash cut short is closed first, so that it spoils no other.
 ///
 /// # Errors
 /// When the file, or the directory it is missing from, cannot be made, written or synced. Part of the lines may be on disk then.
 pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).context("write", path)?;
-        lines.push(b'\n');
-    }
     let mut options = OpenOptions::new();
     options.read(true).append(true).mode(0o600);
     let mut file = match options.open(path) {
@@ -32,8 +30,17 @@ pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError>
         }
         opened => opened.context("open", path)?,
     };
+    let mut lines = Vec::new();
     if ends_within_a_line(&mut file).context("read", path)? {
-        lines.insert(0, b'\n');
+        lines.push(b'\n');
+    }
+    for record in records {
+        serde_json::to_writer(&mut lines, record).map_err(io::Error::from).context("write", path)?;
+        lines.push(b'\n');
+        if lines.len() >= WRITE_BYTES {
+            file.write_all(&lines).context("write", path)?;
+            lines.clear();
+        }
     }
     file.write_all(&lines).and_then(|()| file.sync_data()).context("write", path)
 }

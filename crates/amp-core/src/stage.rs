@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use crate::checksum::{Digest, Digester};
 use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
-use crate::ledger::{FileIdentity, FileRecord};
+use crate::ledger::{FileIdentity, FileRecord, UnpackedFile};
 use crate::lock::{self, LockError, RunLock};
 use crate::name::EntryName;
 use crate::receipt::Receipt;
@@ -369,9 +369,9 @@ impl StagedFile {
         self.file.try_clone().context("open", &self.path)
     }
 
-    /// Whether it is the very file that `record` tells of, untouched since, so that its digest need not be taken again.
-    pub fn is_untouched(&self, record: &FileRecord) -> bool {
-        record.identity == Some(file_identity(&self.metadata)) && record.digest.bytes == self.metadata.len()
+    /// Whether it is the very file that was unpacked, untouched since, so that its digest need not be taken again.
+    pub fn is_untouched(&self, unpacked: &UnpackedFile) -> bool {
+        unpacked.identity == Some(file_identity(&self.metadata)) && unpacked.digest.bytes == self.metadata.len()
     }
 
     /// Deletes the file, of which S3 holds every byte, unless it is no longer the one that was opened.

@@ -1,5 +1,6 @@
 //! From a whole archive to files in `extracted_data/` and their note in the ledger.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -147,7 +148,9 @@ fn check_undated_names(window: HourWindow, files: &[FileRecord], ledger: &Source
         // Earlier versions did not note the window; what is known of its hours tells.
         let is_of_this = |before: &Option<HourWindow>| match before {
             Some(before) => *before == window,
-            None => window.hours().any(|hour| day.last_fetched(hour, &owner).contains(&file.name)),
+            None => {
+                window.hours().any(|hour| day.last_fetched(hour, &owner).iter().any(|before| before.name == file.name))
+            }
         };
         let mut others = known.undated(&file.name).iter().filter(|(_, digest)| *digest != file.digest);
         if let Some((other, _)) = others.find(|(before, _)| !is_of_this(before)) {
@@ -162,7 +165,7 @@ fn check_undated_names(window: HourWindow, files: &[FileRecord], ledger: &Source
 pub(crate) fn formats(window: HourWindow, default: Format, ledger: &SourceLedger) -> Result<Formats, DiskError> {
     let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
     let known = |hour| {
-        let name = index.last_fetched(hour, &owner).first()?;
+        let name = &index.last_fetched(hour, &owner).first()?.name;
         Some((hour, if name.ends_with(".gz") { Format::JsonGz } else { Format::Json }))
     };
     Ok(Formats { default, hours: window.hours().filter_map(known).collect() })
@@ -186,10 +189,10 @@ fn note_fetched(
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.
 fn log_superseded(window: HourWindow, files: &[FileRecord], ledger: &SourceLedger) -> Result<(), DiskError> {
     let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
+    let names: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
     for hour in window.hours() {
-        for gone in
-            index.last_fetched(hour, &owner).iter().filter(|before| files.iter().all(|file| file.name != **before))
-        {
+        let before = index.last_fetched(hour, &owner).iter().map(|file| file.name.as_str());
+        for gone in before.filter(|before| !names.contains(before)) {
             tracing::warn!(
                 "{hour}: `{gone}` was in an earlier export of this hour but not in this one; its events may be duplicated, here or in the bucket"
             );

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::{DiskContext, DiskError};
-use amp_core::ledger::{FileRecord, HourIndex, Ledger, Owners, Partition};
+use amp_core::ledger::{FileIndex, Ledger, LedgerPosition, Partition, UnpackedFile};
 use amp_core::receipt::Algorithm;
 use amp_core::stage::{StagedFile, Staging};
 
 use crate::checksum::{ContentChecksum, HashedFile};
 use crate::error::LoadError;
 
-/// Files of neighbouring days are loaded at the same time, older days are done with.
-const MAX_CACHED_PARTITIONS: usize = 8;
+/// Files of neighbouring days are loaded at the same time, older days are done with. So many names are kept, or one day's if it has more.
+const MAX_CACHED_FILES: usize = 100_000;
 
 /// A file that is about to be loaded.
 #[derive(Debug)]
@@ -40,8 +40,15 @@ pub enum TrustMode {
 pub struct FileInspector {
     staging: Staging,
     ledger: Ledger,
-    cache: Mutex<HashMap<Partition, Arc<HourIndex>>>,
+    cache: Mutex<HashMap<Partition, Cached>>,
     accept_modified: bool,
+}
+
+/// What was read of a partition, and how far it had come by then.
+#[derive(Debug)]
+struct Cached {
+    files: Arc<FileIndex>,
+    position: Option<LedgerPosition>,
 }
 
 impl FileInspector {
@@ -71,9 +78,9 @@ impl FileInspector {
         let name = staged.name();
         let file = Arc::new(staged.handle()?);
         let index = self.index(name)?;
-        let is_trusted = |record: &&FileRecord| trust == TrustMode::Identity && staged.is_untouched(record);
-        let untouched = index.digests(name).iter().find(is_trusted);
-        if let Some(content) = untouched.and_then(|record| ContentChecksum::from_digest(record.digest, algorithm)) {
+        let is_trusted = |file: &&UnpackedFile| trust == TrustMode::Identity && staged.is_untouched(file);
+        let untouched = index.versions(name).iter().find(is_trusted);
+        if let Some(content) = untouched.and_then(|file| ContentChecksum::from_digest(file.digest, algorithm)) {
             return Ok(InspectedFile { staged, hashed: HashedFile { file, content }, in_place_of: Vec::new() });
         }
         // One byte more than there should be, to notice a file that grows.
@@ -92,42 +99,60 @@ impl FileInspector {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn is_in_ledger(&self, name: &str) -> Result<bool, DiskError> {
-        Ok(!self.index(name)?.digests(name).is_empty())
+        Ok(!self.index(name)?.versions(name).is_empty())
     }
 
     /// The digests in whose place the file is accepted; none where it is what was unpacked, or nothing was.
-    fn compare(&self, name: &str, content: &ContentChecksum, index: &HourIndex) -> Result<Vec<Digest>, LoadError> {
-        let accepts = |index: &HourIndex| index.digests(name).iter().any(|record| record.digest == content.digest);
-        if index.digests(name).is_empty() || accepts(index) {
+    fn compare(&self, name: &str, content: &ContentChecksum, index: &FileIndex) -> Result<Vec<Digest>, LoadError> {
+        let accepts = |index: &FileIndex| index.versions(name).iter().any(|file| file.digest == content.digest);
+        if index.versions(name).is_empty() || accepts(index) {
             return Ok(Vec::new());
         }
         // amp-extract may have published it since the ledger was read.
-        let index = self.read(Partition::of_file(name))?;
-        if index.digests(name).is_empty() || accepts(&index) {
+        let index = self.newest(name)?;
+        if index.versions(name).is_empty() || accepts(&index) {
             return Ok(Vec::new());
         }
-        let unpacked: Vec<_> = index.digests(name).iter().map(|record| record.digest.crc64nvme.to_string()).collect();
+        let unpacked: Vec<_> = index.versions(name).iter().map(|file| file.digest.crc64nvme.to_string()).collect();
         let change = format!("CRC64NVME {} then, {} now", unpacked.join(" or "), content.digest.crc64nvme);
         if self.accept_modified {
             tracing::info!("{name}: it changed since it was unpacked ({change}); uploaded as it is, as asked");
-            return Ok(index.digests(name).iter().map(|record| record.digest).collect());
+            return Ok(index.versions(name).iter().map(|file| file.digest).collect());
         }
         Err(LoadError::Modified(change))
     }
 
-    fn index(&self, name: &str) -> Result<Arc<HourIndex>, DiskError> {
-        let partition = Partition::of_file(name);
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).map(Arc::clone);
-        cached.map_or_else(|| self.read(partition), Ok)
+    /// What was unpacked under the names of the file's partition, as of when it was first asked.
+    fn index(&self, name: &str) -> Result<Arc<FileIndex>, DiskError> {
+        self.cached(Partition::of_file(name), |_| Ok(true))
     }
 
-    fn read(&self, partition: Partition) -> Result<Arc<HourIndex>, DiskError> {
-        let index = Arc::new(self.ledger.hours(partition, &Owners::default())?);
+    /// The same as of now.
+    fn newest(&self, name: &str) -> Result<Arc<FileIndex>, DiskError> {
+        let partition = Partition::of_file(name);
+        self.cached(partition, |cached| Ok(cached.position == self.ledger.hours_position(partition)?))
+    }
+
+    /// What is cached of a partition if it `is_current`, else read. One reads, the others wait: each would hold all of it in memory.
+    fn cached(
+        &self,
+        partition: Partition,
+        is_current: impl Fn(&Cached) -> Result<bool, DiskError>,
+    ) -> Result<Arc<FileIndex>, DiskError> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= MAX_CACHED_PARTITIONS {
+        if let Some(cached) = cache.get(&partition)
+            && is_current(cached)?
+        {
+            return Ok(Arc::clone(&cached.files));
+        }
+        cache.remove(&partition);
+        // Before it is read: what comes meanwhile is read again.
+        let position = self.ledger.hours_position(partition)?;
+        let files = Arc::new(self.ledger.files(partition)?);
+        if files.len() + cache.values().map(|cached| cached.files.len()).sum::<usize>() > MAX_CACHED_FILES {
             cache.clear();
         }
-        cache.insert(partition, Arc::clone(&index));
-        Ok(index)
+        cache.insert(partition, Cached { files: Arc::clone(&files), position });
+        Ok(files)
     }
 }

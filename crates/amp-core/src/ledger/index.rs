@@ -1,6 +1,7 @@
 //! What the lines of a partition add up to: of each hour and of each file, what was said of it last.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +13,7 @@ use crate::name::EventFileName;
 use crate::window::HourWindow;
 
 /// The hour of the window that the file's name tells. Without one, the file may hold events of any of them.
-fn hour_within(window: HourWindow, file: &FileRecord) -> Option<Hour> {
+pub(super) fn hour_within(window: HourWindow, file: &FileRecord) -> Option<Hour> {
     EventFileName::parse(&file.name).map(|name| name.hour).filter(|hour| window.contains(*hour))
 }
 
@@ -46,11 +47,11 @@ pub enum HourState<'a> {
 #[derive(Debug, Default)]
 pub struct HourIndex {
     pub(super) hours: HashMap<Hour, BTreeMap<Owner, HourEntry>>,
-    /// The names of the files of an hour when it was last got, whatever became of it since.
-    last_fetched: HashMap<Hour, BTreeMap<Owner, Vec<String>>>,
+    /// The files of an hour when it was last got, whatever became of it since.
+    last_fetched: HashMap<Hour, BTreeMap<Owner, Arc<[FileRecord]>>>,
     /// When it was first noted of an hour, settled by then, that it has no data, as ever since.
     empty_since: HashMap<Hour, BTreeMap<Owner, DateTime<Utc>>>,
-    digests: HashMap<String, Vec<FileRecord>>,
+    digests: HashMap<Box<str>, Versions>,
     /// Of files whose names tell no hour: with which windows they came, and with which bytes.
     undated: HashMap<String, Vec<(Option<HourWindow>, Digest)>>,
     /// Owners, the one that asked last at the end.
@@ -64,7 +65,25 @@ pub(super) enum HourEntry {
     Unanswered,
     Failed(String),
     Accepted,
-    Fetched { settled: bool, files: Vec<FileRecord> },
+    Fetched { settled: bool, files: Arc<[FileRecord]> },
+}
+
+/// What a file of a name may be. A day may have a hundred thousand files: what the hours have too is shared with them.
+#[derive(Debug)]
+enum Versions {
+    /// The file at that place of an hour.
+    Published(Arc<[FileRecord]>, usize),
+    /// What a publication was to make it, and what was there before.
+    Staging(Vec<FileRecord>),
+}
+
+impl Versions {
+    fn as_slice(&self) -> &[FileRecord] {
+        match self {
+            Self::Published(files, at) => files.get(*at..=*at).unwrap_or_default(),
+            Self::Staging(files) => files,
+        }
+    }
 }
 
 impl HourEntry {
@@ -99,34 +118,49 @@ impl HourIndex {
                     if EventFileName::parse(&file.name).is_none() {
                         self.undated.entry(file.name.clone()).or_default().push((window, file.digest));
                     }
-                    self.digests.entry(file.name.clone()).or_default().push(file);
+                    self.staging(file);
                 }
             }
             HourRecord::Fetched { time, window, source, requested_at, unsettled, files, .. } => {
                 let owner = owners.owner_of(&source);
                 let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
-                for file in &files {
-                    match hour_within(window, file) {
-                        Some(hour) => by_hour.entry(hour).or_default().push(file.clone()),
+                for file in files {
+                    match hour_within(window, &file) {
+                        Some(hour) => by_hour.entry(hour).or_default().push(file),
                         None => window.hours().for_each(|hour| by_hour.entry(hour).or_default().push(file.clone())),
                     }
                 }
                 for hour in window.hours() {
-                    let files = by_hour.remove(&hour).unwrap_or_default();
+                    let files: Arc<[FileRecord]> = by_hour.remove(&hour).unwrap_or_default().into();
                     let empty_since = self.empty_since.entry(hour).or_default();
                     if !files.is_empty() {
                         empty_since.remove(&owner);
                     } else if requested_at >= hour.settled_at() {
                         empty_since.entry(owner.clone()).or_insert(time);
                     }
-                    let names = files.iter().map(|file| file.name.clone()).collect();
-                    self.last_fetched.entry(hour).or_default().insert(owner.clone(), names);
+                    self.published(&files);
+                    self.last_fetched.entry(hour).or_default().insert(owner.clone(), Arc::clone(&files));
                     self.set(hour, &owner, HourEntry::Fetched { settled: !unsettled.contains(&hour), files });
                 }
-                // The files have their names now: what they replaced is gone.
-                for file in files {
-                    self.digests.insert(file.name.clone(), vec![file]);
-                }
+            }
+        }
+    }
+
+    fn staging(&mut self, file: FileRecord) {
+        match self.digests.get_mut(file.name.as_str()) {
+            None => drop(self.digests.insert(file.name.as_str().into(), Versions::Staging(vec![file]))),
+            Some(Versions::Staging(versions)) => versions.push(file),
+            Some(known) => *known = Versions::Staging(known.as_slice().iter().cloned().chain([file]).collect()),
+        }
+    }
+
+    /// The files have their names now: what they replaced is gone.
+    fn published(&mut self, files: &Arc<[FileRecord]>) {
+        for (at, file) in files.iter().enumerate() {
+            let version = Versions::Published(Arc::clone(files), at);
+            match self.digests.get_mut(file.name.as_str()) {
+                Some(known) => *known = version,
+                None => drop(self.digests.insert(file.name.as_str().into(), version)),
             }
         }
     }
@@ -154,9 +188,9 @@ impl HourIndex {
         self.asked.iter().rev()
     }
 
-    /// The names of the files of `hour` when it was last got, whatever became of it since.
-    pub fn last_fetched(&self, hour: Hour, owner: &Owner) -> &[String] {
-        self.last_fetched.get(&hour).and_then(|owners| owners.get(owner)).map_or(&[], Vec::as_slice)
+    /// The files of `hour` when it was last got, whatever became of it since.
+    pub fn last_fetched(&self, hour: Hour, owner: &Owner) -> &[FileRecord] {
+        self.last_fetched.get(&hour).and_then(|owners| owners.get(owner)).map_or(&[], |files| files)
     }
 
     /// When it was first noted that `hour`, asked for once it was settled, has no data, if that holds ever since. By this machine's clock.
@@ -167,7 +201,7 @@ impl HourIndex {
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.
     /// Empty when amp-extract did not make it.
     pub fn digests(&self, name: &str) -> &[FileRecord] {
-        self.digests.get(name).map_or(&[], Vec::as_slice)
+        self.digests.get(name).map_or(&[], Versions::as_slice)
     }
 
     /// With which windows a file of that name, which tells no hour, came, and with which bytes. Earlier versions did not note the window.

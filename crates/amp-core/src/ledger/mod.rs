@@ -4,8 +4,10 @@
 //! UTC day of the hours or of the file's name, or `undated`. `sources.jsonl`, written by amp-extract too, tells whose hours they are. Lines
 //! are only ever appended; a line cut short by a crash is passed over.
 
+mod files;
 mod index;
 mod owners;
+mod parse;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+pub use self::files::{FileIndex, UnpackedFile};
 pub use self::index::{HourIndex, HourState, hours_without_files};
 pub use self::owners::{Owner, Owners, ScannedSource, SourceRecord, project_of};
 pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, ObjectRef, Partition, SourceId};
@@ -45,6 +48,9 @@ pub struct LedgerPositions {
     /// Of its loads.
     pub loads: Option<LedgerPosition>,
 }
+
+/// How many files one line is about, unless one hour has more.
+const MOST_FILES: usize = 1_000;
 
 /// The ledger of one `extracted_data/`.
 #[derive(Debug, Clone)]
@@ -84,7 +90,7 @@ impl Ledger {
                 )?;
             }
         }
-        append(&self.hours.join(Partition::Day(day).file_name()), std::slice::from_ref(record))
+        append(&self.hours.join(Partition::Day(day).file_name()), &record.in_lines(MOST_FILES))
     }
 
     /// Notes what became known of sources and waits until it is on disk. Any run may do so at any time, the lock held or not.
@@ -117,14 +123,28 @@ impl Ledger {
     /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn hours(&self, partition: Partition, owners: &Owners) -> Result<HourIndex, DiskError> {
         let mut index = HourIndex::default();
-        index.damaged = read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
+        index.damaged = self.read_hours(partition, |record| index.apply(record, owners))?;
+        Ok(index)
+    }
+
+    /// What the files of a partition may hold.
+    ///
+    /// # Errors
+    /// When a file of the ledger cannot be read; a damaged line is no error.
+    pub fn files(&self, partition: Partition) -> Result<FileIndex, DiskError> {
+        let mut index = FileIndex::default();
+        self.read_hours(partition, |record| index.apply(record))?;
+        Ok(index)
+    }
+
+    fn read_hours(&self, partition: Partition, mut take: impl FnMut(HourRecord)) -> Result<u64, DiskError> {
+        read_sound(&self.hours.join(partition.file_name()), |record: HourRecord| {
             let is_sound = record.window().is_none_or(|window| window.days().nth(1).is_none());
             if is_sound {
-                index.apply(record, owners);
+                take(record);
             }
             is_sound
-        })?;
-        Ok(index)
+        })
     }
 
     /// The files of a partition that S3 confirmed, whichever the bucket.
@@ -158,8 +178,13 @@ impl Ledger {
 
     /// How far a partition has come, without reading it.
     pub fn positions(&self, partition: Partition) -> Result<LedgerPositions, DiskError> {
-        let name = partition.file_name();
-        Ok(LedgerPositions { hours: position(&self.hours.join(&name))?, loads: position(&self.loads.join(&name))? })
+        let loads = position(&self.loads.join(partition.file_name()))?;
+        Ok(LedgerPositions { hours: self.hours_position(partition)?, loads })
+    }
+
+    /// How far the hours of a partition have come, without reading them.
+    pub fn hours_position(&self, partition: Partition) -> Result<Option<LedgerPosition>, DiskError> {
+        position(&self.hours.join(partition.file_name()))
     }
 
     /// The newest record of each object, of all partitions, among those that `wanted` takes.

@@ -4,6 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::index::hour_within;
+use super::parse::RawRecord;
 use crate::checksum::Digest;
 use crate::hour::Hour;
 use crate::name::EventFileName;
@@ -59,7 +61,7 @@ impl SourceId {
 
 /// A line of `hours/DAY.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "RawRecord")]
 pub enum HourRecord {
     /// A run is about to ask for these hours.
     Asked {
@@ -140,6 +142,33 @@ pub enum HourRecord {
 }
 
 impl HourRecord {
+    /// The same in lines of at most so many files, hour by hour: whoever reads or writes a line holds all of it in memory. An hour is not
+    /// divided, nor is a record with files that may be of any of its hours.
+    pub(super) fn in_lines(&self, most_files: usize) -> Vec<Self> {
+        match self {
+            Self::Staging { time, window, files } if files.len() > most_files => files
+                .chunks(most_files)
+                .map(|files| Self::Staging { time: *time, window: *window, files: files.to_vec() })
+                .collect(),
+            Self::Fetched { time, window, source, requested_at, unsettled, no_data, files }
+                if files.len() > most_files && files.iter().all(|file| hour_within(*window, file).is_some()) =>
+            {
+                let of = |hours: &[Hour], hour: Hour| hours.iter().copied().filter(|other| *other == hour).collect();
+                let of_hour = |hour| Self::Fetched {
+                    time: *time,
+                    window: HourWindow::single(hour),
+                    source: source.clone(),
+                    requested_at: *requested_at,
+                    unsettled: of(unsettled, hour),
+                    no_data: of(no_data, hour),
+                    files: files.iter().filter(|file| hour_within(*window, file) == Some(hour)).cloned().collect(),
+                };
+                window.hours().map(of_hour).collect()
+            }
+            record => vec![record.clone()],
+        }
+    }
+
     /// The window it is about; never more than a day of UTC in a sound record, for no request is.
     pub(super) fn window(&self) -> Option<HourWindow> {
         match self {

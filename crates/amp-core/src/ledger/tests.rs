@@ -113,6 +113,44 @@ fn a_file_of_another_day_is_found_by_its_name() {
 }
 
 #[test]
+fn a_record_about_very_many_files_is_lines_of_few_and_says_the_same() {
+    let (dir, ledger, day) = ledger();
+    let all = window("2025-11-06T00", "2025-11-06T03");
+    let names = |number: usize| format!("1_2025-11-06_{}#{}.json", number % 3, number / 3);
+    let files: Vec<FileRecord> = (0..2_500).map(|number| file(&names(number), number as u64)).collect();
+    ledger.append(day, &HourRecord::Staging { time: time(), window: Some(all), files: files.clone() }).unwrap();
+    ledger.append(day, &fetched(all, vec![hour("2025-11-06T01")], files.clone())).unwrap();
+    let text = fs::read_to_string(dir.path().join(".amp/hours/2025-11-06.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 3 + 4);
+    let index = ledger.hours(Partition::Day(day), &Owners::default()).unwrap();
+    let of = |start| match index.state(hour(start), &owner()) {
+        HourState::Fetched { settled, files } => (settled, files.len()),
+        other => panic!("{other:?}"),
+    };
+    let hours = ["2025-11-06T00", "2025-11-06T01", "2025-11-06T02", "2025-11-06T03"];
+    assert_eq!(hours.map(of), [(true, 834), (false, 833), (true, 833), (true, 0)]);
+    let known = ledger.files(Partition::Day(day)).unwrap();
+    for file in &files {
+        assert_eq!(index.digests(&file.name), std::slice::from_ref(file));
+        assert_eq!(known.versions(&file.name), [UnpackedFile::from(file)]);
+    }
+}
+
+#[test]
+fn a_file_that_is_being_replaced_may_be_either() {
+    let (_dir, ledger, day) = ledger();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    let [old, new] = [1, 2].map(|bytes| file("1_2025-11-06_0#0.json", bytes));
+    let staging = |file: &FileRecord| HourRecord::Staging { time: time(), window: None, files: vec![file.clone()] };
+    let versions = || ledger.files(Partition::Day(day)).unwrap().versions(&old.name).to_vec();
+    ledger.append(day, &fetched(one, vec![], vec![old.clone()])).unwrap();
+    ledger.append(day, &staging(&new)).unwrap();
+    assert_eq!(versions(), [&old, &new].map(UnpackedFile::from));
+    ledger.append(day, &fetched(one, vec![], vec![new.clone()])).unwrap();
+    assert_eq!(versions(), [UnpackedFile::from(&new)]);
+}
+
+#[test]
 fn a_torn_or_damaged_line_costs_itself_alone() {
     let (dir, ledger, day) = ledger();
     let path = dir.path().join(".amp/hours/2025-11-06.jsonl");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use amp_core::checksum::{Digest, Digester};
 use amp_core::disk::DiskError;
-use amp_core::ledger::{HourIndex, Ledger, LedgerPositions, LoadRecord, Owners, Partition};
+use amp_core::ledger::{FileIndex, HourIndex, Ledger, LedgerPositions, LoadRecord, Owners, Partition};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
@@ -118,17 +118,17 @@ impl Manifests {
 
     /// The keys of the manifests that would be put once `planned` is loaded, as far as the ledger tells what those files hold.
     pub(crate) fn expected(&self, planned: &[PlannedUpload], staging: &Staging) -> Result<Vec<String>, DiskError> {
-        let mut known: HashMap<Partition, HourIndex> = HashMap::new();
+        let mut known: HashMap<Partition, FileIndex> = HashMap::new();
         let mut loads = Vec::new();
         for PlannedUpload { file, key } in planned {
             let partition = Partition::of_file(file);
             let known = match known.entry(partition) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(self.ledger.hours(partition, &Owners::default())?),
+                Entry::Vacant(entry) => entry.insert(self.ledger.files(partition)?),
             };
             let Some(staged) = staging.staged(file)? else { continue };
-            let untouched = known.digests(file).iter().find(|record| staged.is_untouched(record));
-            loads.extend(untouched.map(|record| self.load_of(file, key, record.digest)));
+            let untouched = known.versions(file).iter().find(|unpacked| staged.is_untouched(unpacked));
+            loads.extend(untouched.map(|unpacked| self.load_of(file, key, unpacked.digest)));
         }
         let mut keys = Vec::new();
         for id in self.ids()? {

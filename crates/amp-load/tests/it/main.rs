@@ -21,6 +21,7 @@ mod full_disk;
 mod keys;
 mod local;
 mod manifests;
+mod memory;
 mod metrics;
 mod multipart;
 mod settings;
