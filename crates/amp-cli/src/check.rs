@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use amp_core::disk::DiskError;
 use amp_core::examine::{examine_dir, examine_tree};
 use serde::Serialize;
 
+use crate::diagnostic::Diagnostic;
 use crate::document::Printed;
 use crate::human::human_bytes;
 use crate::outcome::{Exit, Outcome};
@@ -57,8 +57,9 @@ impl Finding {
     }
 
     /// Something for which a run would end with `exit`.
-    pub fn failed(name: &'static str, exit: Exit, message: impl Into<String>) -> Self {
-        Self { level: Level::Failed, exit, ..Self::ok(name, message) }
+    pub fn failed(name: &'static str, exit: Exit, error: impl Into<Diagnostic>) -> Self {
+        let Diagnostic { message, hint } = error.into();
+        Self { level: Level::Failed, exit, hint, ..Self::ok(name, message) }
     }
 
     /// The same with what to do about it.
@@ -73,7 +74,7 @@ pub fn check_dir(name: &'static str, path: &Path, private: bool) -> Finding {
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let condition = match examine_dir(path) {
         Ok(condition) => condition,
-        Err(error) => return refused(name, Exit::Unusable, &error),
+        Err(error) => return Finding::failed(name, Exit::Unusable, error),
     };
     let free = human_bytes(condition.free_bytes);
     let there = if condition.exists { "" } else { " will be made" };
@@ -93,12 +94,8 @@ pub fn check_ledger(path: &Path) -> Finding {
     match examine_tree(path) {
         Ok(()) if path.exists() => Finding::ok("ledger", format!("`{}` can be read and written", path.display())),
         Ok(()) => Finding::ok("ledger", format!("`{}` will be made", path.display())),
-        Err(error) => refused("ledger", Exit::Temporary, &error),
+        Err(error) => Finding::failed("ledger", Exit::Temporary, error),
     }
-}
-
-fn refused(name: &'static str, exit: Exit, error: &DiskError) -> Finding {
-    Finding::failed(name, exit, error.to_string())
 }
 
 /// What `--check` found.
@@ -129,7 +126,8 @@ impl CheckReport {
     /// Adds what is wrong with the settings, without which nothing else can be tested.
     pub(crate) fn unusable(mut self, problems: &[String]) -> Self {
         self.findings.remove(0);
-        self.findings.extend(problems.iter().map(|problem| Finding::failed("settings", Exit::Unusable, problem)));
+        self.findings
+            .extend(problems.iter().map(|problem| Finding::failed("settings", Exit::Unusable, problem.as_str())));
         self.conclude(false)
     }
 

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod choices;
+mod diagnostic;
 mod document;
 mod human;
 mod launch;
@@ -23,6 +24,7 @@ mod tls;
 pub use args::{Common, CommonArgs, EXIT_CODES, LogFormat, MORE_HELP, OutputFormat, ProgressMode};
 pub use check::{Finding, Level, check_dir, check_ledger};
 pub use choices::Choices;
+pub use diagnostic::Diagnostic;
 pub use document::{Document, Printed};
 pub use human::human_bytes;
 pub use launch::{Resolved, launch};

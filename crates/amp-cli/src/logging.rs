@@ -117,7 +117,7 @@ where
     }
 }
 
-/// `amp-load: warning: what happened`, as other command-line programs write it.
+/// `amp-load: warning: what happened`, and `amp-load: hint: what to do` below it, as other command-line programs write it.
 struct ForPeople {
     program: &'static str,
 }
@@ -135,22 +135,27 @@ where
             Level::WARN => "warning: ",
             _ => "",
         };
-        let mut message = Message(String::new());
+        let mut message = Message::default();
         event.record(&mut message);
-        writeln!(writer, "{}: {label}{}", self.program, message.0)
+        writeln!(writer, "{}: {label}{}", self.program, message.text)?;
+        message.hint.map_or(Ok(()), |hint| writeln!(writer, "{}: hint: {hint}", self.program))
     }
 }
 
-/// The text of an event, its fields behind it.
-struct Message(String);
+/// The text of an event, its fields behind it, and its hint.
+#[derive(Default)]
+struct Message {
+    text: String,
+    hint: Option<String>,
+}
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
-        if field.name() == "message" {
-            self.0.insert_str(0, &text)
-        } else {
-            self.0.push_str(&format!(" {}={text}", field.name()))
+        match field.name() {
+            "message" => self.text.insert_str(0, &text),
+            "hint" => self.hint = Some(text),
+            name => self.text.push_str(&format!(" {name}={text}")),
         }
     }
 

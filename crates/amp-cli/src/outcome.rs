@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::diagnostic::Diagnostic;
+
 /// How a run ended, as the result says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,18 +73,18 @@ pub struct RunError {
     /// What the exit code is to say.
     pub exit: Exit,
     /// What happened and what to do; `None`: the failures of the result say it.
-    pub message: Option<String>,
+    pub message: Option<Diagnostic>,
 }
 
 impl RunError {
     /// Something is not as it must be for a run to begin.
-    pub fn unusable(error: impl ToString) -> Self {
-        Self { exit: Exit::Unusable, message: Some(error.to_string()) }
+    pub fn unusable(error: impl Into<Diagnostic>) -> Self {
+        Self { exit: Exit::Unusable, message: Some(error.into()) }
     }
 
     /// It may go later.
-    pub fn temporary(error: impl ToString) -> Self {
-        Self { exit: Exit::Temporary, message: Some(error.to_string()) }
+    pub fn temporary(error: impl Into<Diagnostic>) -> Self {
+        Self { exit: Exit::Temporary, message: Some(error.into()) }
     }
 
     /// What ended it stands among the failures of the result, or needs no words.

@@ -1,13 +1,16 @@
 //! Directories and files as this project makes them: private, and on disk before they are relied on.
 
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::hint::Hint;
+
 /// A failure of the local disk, with what was being done to which file.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
+#[error("cannot {action} {}: {source}", path.display())]
 pub struct DiskError {
     /// What was tried: "write", "rename"…
     pub action: &'static str,
@@ -23,15 +26,28 @@ impl DiskError {
     pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self { action, path: path.to_owned(), source }
     }
+
+    /// Whether there is no room left, on the disk or in the quota.
+    pub fn is_full(&self) -> bool {
+        is_full(&self.source)
+    }
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
-        io::ErrorKind::PermissionDenied => "; run as the user who owns it, or change its owner",
-        io::ErrorKind::ReadOnlyFilesystem => "; the file system is mounted read-only",
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "; a directory is needed there",
-        _ => "",
+/// Whether the system says that there is no room left.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl Hint for DiskError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self.source.kind() {
+            _ if self.is_full() => "make room and run again",
+            io::ErrorKind::PermissionDenied => "run as the user who owns it, or change its owner",
+            io::ErrorKind::ReadOnlyFilesystem => "mount the file system for writing",
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "put a directory there",
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }
 

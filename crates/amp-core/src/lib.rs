@@ -7,6 +7,7 @@ pub mod archive;
 pub mod checksum;
 pub mod disk;
 pub mod examine;
+pub mod hint;
 pub mod hour;
 pub mod jsonl;
 pub mod ledger;

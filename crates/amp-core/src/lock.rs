@@ -1,5 +1,6 @@
 //! Locks that die with their process.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+
+use crate::hint::Hint;
 
 /// Holds off other runs of the same program for as long as it lives. The kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -16,11 +19,20 @@ pub struct RunLock(#[expect(dead_code, reason = "held, not read")] File);
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("another run holds {0}; it is still at work, or hangs (`fuser {0}` names it)")]
+    #[error("another run holds {0}")]
     Held(String),
     /// The lock's file could not be opened or locked.
     #[error("cannot lock {0}: {1}")]
     Io(String, #[source] io::Error),
+}
+
+impl Hint for LockError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Held(path) => Some(format!("wait until it ends; `fuser {path}` names it if it hangs").into()),
+            Self::Io(..) => None,
+        }
+    }
 }
 
 impl RunLock {

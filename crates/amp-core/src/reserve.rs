@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use serde::Serialize;
 
-use crate::disk::{DiskContext, DiskError};
+use crate::disk::{DiskContext, DiskError, is_full};
 use crate::jsonl;
 
 /// Bytes kept: load records of more files than are ever noted at once. Every file deleted after that makes more room than its record takes.
@@ -66,10 +66,6 @@ impl Reserve {
         }
         Ok(held)
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn allocate(mut file: &File) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! What Amplitude's answers mean, and why one is a failure.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
+use amp_core::hint::Hint;
 use amp_core::retry::Verdict;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
@@ -40,7 +42,7 @@ pub(crate) struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExportError {
     /// Amplitude answered with another status than 200.
-    #[error("Amplitude answered HTTP {status} for {window}: {}{}", meaning(*status, *window), said(body))]
+    #[error("Amplitude answered HTTP {status} for {window}: {}{}", meaning(*status).0, said(body))]
     Status {
         /// What was asked for.
         window: HourWindow,
@@ -53,8 +55,7 @@ pub(crate) enum ExportError {
     },
     /// A 404 that is not Amplitude's "no data".
     #[error(
-        "{url} answered HTTP 404 for {window}, but not with Amplitude's \"Raw data files were not found\"{}; \
-         check --base-url and proxies (--any-404-is-empty takes it for \"no data\")",
+        "{url} answered HTTP 404 for {window}, but not with Amplitude's \"Raw data files were not found\"{}",
         said(body)
     )]
     NotFound {
@@ -66,11 +67,7 @@ pub(crate) enum ExportError {
         body: String,
     },
     /// 200 with a text in place of an archive: a limit of requests, or somebody else's page.
-    #[error(
-        "Amplitude answered HTTP 200 for {window} with text instead of a zip archive{}; \
-         if that is not a limit on requests, check --base-url and proxies",
-        said(body)
-    )]
+    #[error("Amplitude answered HTTP 200 for {window} with text instead of a zip archive{}", said(body))]
     Text {
         /// What was asked for.
         window: HourWindow,
@@ -80,7 +77,7 @@ pub(crate) enum ExportError {
         body: String,
     },
     /// The server cannot be trusted, and will not be by trying again.
-    #[error("the request to {host} for {window} failed: {reason}; {hint}")]
+    #[error("the request to {host} for {window} failed: {reason}")]
     Untrusted {
         /// What was asked for.
         window: HourWindow,
@@ -100,6 +97,8 @@ pub(crate) enum ExportError {
         host: String,
         /// What went wrong.
         cause: String,
+        /// What to do.
+        hint: Option<&'static str>,
     },
 }
 
@@ -107,24 +106,42 @@ fn said(body: &str) -> String {
     if body.is_empty() { String::new() } else { format!(" (it said: {body})") }
 }
 
-/// What a status means here and what to do (Export API documentation, "Status codes"; 429 and 502 from other tools' users).
-fn meaning(status: u16, window: HourWindow) -> &'static str {
+/// What a status means here, and what to do (Export API documentation, "Status codes"; 429 and 502 from other tools' users).
+fn meaning(status: u16) -> (&'static str, Option<&'static str>) {
     match status {
-        400 if window.count() > 1 => "documented as more than 4 GB of data",
-        400 => {
-            "documented as more than 4 GB of data, and an hour is the smallest window. If the hour is that large, only \
-             Amplitude's own S3 export (a destination in its settings) can deliver it; if not, check the keys and the region"
-        }
-        401 => "unknown credentials; check AMP_API_KEY and AMP_SECRET_KEY",
-        403 => {
-            "it refuses the keys; check AMP_API_KEY, AMP_SECRET_KEY and the region (--region eu|us): each project has its own keys and region"
-        }
-        404 => "no data in this window; a wrong key or region can look the same",
-        429 => "too many requests; other tools may be using the same project's quota",
-        504 => "it timed out, which is documented as too much data at once",
-        500 | 502 | 503 => "temporary server error",
-        300..=399 => "a redirect that is not followed; check --base-url",
-        _ => "an unexpected status; check --base-url",
+        400 => ("documented as more than 4 GB of data", None),
+        401 => ("unknown credentials", Some("check AMP_API_KEY and AMP_SECRET_KEY")),
+        403 => (
+            "it refuses the keys",
+            Some(
+                "check AMP_API_KEY, AMP_SECRET_KEY and the region (--region eu|us): each project has its own keys and region",
+            ),
+        ),
+        404 => ("no data in this window; a wrong key or region can look the same", None),
+        429 => ("too many requests", Some("other tools may be using the same project's quota")),
+        504 => ("it timed out, which is documented as too much data at once", None),
+        500 | 502 | 503 => ("temporary server error", None),
+        300..=399 => ("a redirect that is not followed", Some("check --base-url")),
+        _ => ("an unexpected status", Some("check --base-url")),
+    }
+}
+
+impl Hint for ExportError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Status { status: 400, window, .. } if window.count() == 1 => {
+                "an hour is the smallest window: if it holds that much, only Amplitude's own S3 export (a destination in its settings) can \
+                 deliver it; if not, check the keys and the region"
+            }
+            Self::Status { status, .. } => return meaning(*status).1.map(Into::into),
+            Self::NotFound { .. } => {
+                "check --base-url and proxies; --any-404-is-empty takes such an answer for \"no data\""
+            }
+            Self::Text { .. } => "if that is not a limit on requests, check --base-url and proxies",
+            Self::Untrusted { hint, .. } => hint,
+            Self::Transport { hint, .. } => return hint.map(Into::into),
+        };
+        Some(hint.into())
     }
 }
 

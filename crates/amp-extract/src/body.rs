@@ -78,7 +78,8 @@ impl ArchiveBody {
         let chunk = timeout_at(self.span_ends, self.response.chunk()).await.map_err(|_| ExportError::Transport {
             window: *window,
             host: host.clone(),
-            cause: format!("fewer than 64 KiB of the archive came in {read_timeout:?} (--read-timeout sets it)"),
+            cause: format!("fewer than 64 KiB of the archive came in {read_timeout:?}"),
+            hint: Some("--read-timeout sets how long to wait"),
         })?;
         let chunk = chunk.map_err(|error| transport(*window, host, error))?;
         self.span_bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
@@ -112,12 +113,12 @@ pub(crate) fn transport(window: HourWindow, host: &str, error: reqwest::Error) -
     if let Some(TlsFailure { reason, hint }) = tls_failure(&error) {
         return ExportError::Untrusted { window, host: host.to_owned(), reason, hint };
     }
-    let hint = match (error.is_timeout(), error.is_connect()) {
-        (true, true) => "; no connection in time: check the network",
-        (true, false) => "; nothing came for the read timeout, which --read-timeout sets",
-        (false, true) => "; check the network, --base-url and proxies",
-        (false, false) => "",
+    let (what, hint) = match (error.is_timeout(), error.is_connect()) {
+        (true, true) => ("no connection in time: ", Some("check the network")),
+        (true, false) => ("nothing came for the read timeout: ", Some("--read-timeout sets how long to wait")),
+        (false, true) => ("", Some("check the network, --base-url and proxies")),
+        (false, false) => ("", None),
     };
-    let cause = format!("{:#}{hint}", anyhow::Error::new(error.without_url()));
-    ExportError::Transport { window, host: host.to_owned(), cause }
+    let cause = format!("{what}{:#}", anyhow::Error::new(error.without_url()));
+    ExportError::Transport { window, host: host.to_owned(), cause, hint }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amp_cli::{Exit, Finding, Retrier, Session, check_dir, check_ledger};
+use amp_cli::{Diagnostic, Exit, Finding, Retrier, Session, check_dir, check_ledger};
 use amp_core::hour::Hour;
 use amp_core::retry::RetryPolicy;
 use amp_core::stage::Staging;
@@ -58,7 +58,7 @@ async fn check_keys(settings: &Settings, session: &Session, regions: &[(&str, Op
                 None if error.is_outage() => Exit::Temporary,
                 None => Exit::Unusable,
             };
-            let failed = Finding::failed("keys", exit, error.to_string());
+            let failed = Finding::failed("keys", exit, Diagnostic::of(&error));
             match other_region(settings, regions) {
                 Some(other) if exit == Exit::Refused => failed.with_hint(try_region(other, settings, session).await),
                 _ => failed,
@@ -113,7 +113,7 @@ fn check_lock(staging: &Staging) -> Finding {
         Ok(false) => Finding::ok("lock", "no other amp-extract is at work here"),
         Ok(true) => Finding::warning("lock", "another amp-extract is at work here")
             .with_hint("wait for it: until it ends, a run ends with 75"),
-        Err(error) => Finding::failed("lock", Exit::Unusable, error.to_string()),
+        Err(error) => Finding::failed("lock", Exit::Unusable, error),
     }
 }
 

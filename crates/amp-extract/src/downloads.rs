@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use amp_cli::Diagnostic;
 use amp_core::archive::{ArchiveError, ExportArchive};
 use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file};
 use amp_core::ledger::SourceId;
@@ -67,7 +68,7 @@ impl Drop for DownloadedArchive {
 }
 
 fn discard(archive: &Path) {
-    remove_if_there(archive).unwrap_or_else(|error| tracing::warn!("{error}"));
+    remove_if_there(archive).unwrap_or_else(|error| Diagnostic::of(&error).warn());
 }
 
 impl Downloads {

@@ -1,6 +1,7 @@
 //! From a window to its archive, whole and checked, or to Amplitude's word that there is none.
 
-use std::io::{self, ErrorKind};
+use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Instant;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use amp_cli::{Exit, Retryable, RunError, Session, human_bytes};
 use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
 use amp_core::disk::{DiskError, free_bytes};
+use amp_core::hint::Hint;
 use amp_core::retry::{Effort, Verdict};
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -58,16 +60,30 @@ pub(crate) enum FetchError {
     #[error("{0}: {1}")]
     Disk(HourWindow, DiskError),
     #[error(
-        "{window}: the disk of `{}` is full: {} usable (5 % of what is free is left alone), {needed} needed; make room and run again",
+        "{window}: the disk of `{}` is full: {} usable (5 % of what is free is left alone), {needed} needed",
         dir.display(), human_bytes(*free)
     )]
     DiskFull { window: HourWindow, dir: PathBuf, free: u64, needed: String },
-    #[error("{0}: an internal error while unpacking; the log has more, please report it")]
+    #[error("{0}: an internal error while unpacking")]
     Internal(HourWindow),
     #[error("{0}{1}")]
     GivenUp(Box<Self>, Effort),
     #[error("stopped")]
     Stopped,
+}
+
+impl Hint for FetchError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Export(error) => error.hint(),
+            Self::Archive(_, error) => error.hint(),
+            Self::Disk(_, error) => error.hint(),
+            Self::DiskFull { .. } => Some("make room and run again".into()),
+            Self::Internal(_) => Some("the log has more, please report it".into()),
+            Self::GivenUp(error, _) => error.hint(),
+            Self::ForeignHour { .. } | Self::NameTaken { .. } | Self::Stopped => None,
+        }
+    }
 }
 
 impl Retryable for FetchError {
@@ -153,9 +169,7 @@ impl FetchError {
     pub(crate) fn is_full_disk(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,
-            Self::Disk(_, error) => {
-                matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            Self::Disk(_, error) => error.is_full(),
             Self::GivenUp(error, _) => error.is_full_disk(),
             _ => false,
         }

@@ -29,7 +29,7 @@ mod window_hours;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use amp_cli::{RunError, Session};
+use amp_cli::{Diagnostic, RunError, Session};
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
 use amp_core::ledger::{HourRecord, Ledger};
@@ -97,7 +97,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     // Before the lock: a call that is turned away has wanted its day all the same.
     let Known { owners, additions, marker } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
     if !additions.is_empty() {
-        ledger.append_sources(&additions).unwrap_or_else(|error| tracing::warn!("{error}"));
+        ledger.append_sources(&additions).unwrap_or_else(|error| Diagnostic::of(&error).warn());
     }
     let _lock = lock(&staging)?;
     let downloads = Downloads::open(&settings.download_dir).map_err(RunError::unusable)?;
@@ -130,7 +130,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         let (plan, done) = planner.plan(window, &owners, &already, scope).map_err(RunError::unusable)?;
         plan.log();
         plan.append_to(&ledger, own.source(), started).map_err(RunError::temporary)?;
-        done.write().unwrap_or_else(|error| tracing::warn!("{error}"));
+        done.write().unwrap_or_else(|error| Diagnostic::of(&error).warn());
         pipeline.planned(&plan);
         already.extend(plan.hours());
         pipeline.run(plan.requests).await?;

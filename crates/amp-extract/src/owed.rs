@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use amp_cli::Diagnostic;
 use amp_core::disk::DiskError;
 use amp_core::hour::{Hour, yesterday};
 use amp_core::ledger::{HourState, Owner};
@@ -94,19 +95,18 @@ fn was_asked(hour: Hour, with_others: bool, reader: &mut HourStatusReader<'_>) -
 }
 
 /// What is said of windows that are owed and older than the repair days, a message each; of the rest, one together.
-pub fn name_older(windows: &[HourWindow]) -> Vec<(Option<HourWindow>, String)> {
+pub fn name_older(windows: &[HourWindow]) -> Vec<(Option<HourWindow>, Diagnostic)> {
     let name = |window: &HourWindow| {
         let (start, end) = (window.start(), window.end());
-        let message = format!(
-            "{window}: owed, and older than --repair-days: `amp-extract --start {start} --end {end}` fetches it, the same with --accept-missing gives it up"
-        );
-        (Some(*window), message)
+        let hint =
+            format!("`amp-extract --start {start} --end {end}` fetches it, the same with --accept-missing gives it up");
+        (Some(*window), Diagnostic::from(format!("{window}: owed, and older than --repair-days")).with_hint(hint))
     };
     let mut named: Vec<_> = windows.iter().take(MOST_NAMED).map(name).collect();
     if let [first, ..] = windows.get(MOST_NAMED..).unwrap_or_default() {
         let count = windows.len() - MOST_NAMED;
         let message = format!("{count} more windows since {} are owed and older than --repair-days", first.start());
-        named.push((None, message));
+        named.push((None, message.into()));
     }
     named
 }

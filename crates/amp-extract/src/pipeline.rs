@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use amp_cli::{Exit, PASSING, Retrier, Retryable, RunError, Session};
+use amp_cli::{Diagnostic, Exit, PASSING, Retrier, Retryable, RunError, Session};
 use amp_core::hour::Hour;
 use amp_core::ledger::HourRecord;
 use amp_core::retry::{RetryPolicy, Verdict};
@@ -127,7 +127,7 @@ impl<'a> Pipeline<'a> {
                     Ok(Some(room)) => room,
                     Ok(None) => break,
                     Err(error) => {
-                        self.summary().ended_early(error.to_string());
+                        self.summary().ended_early(error.to_string().into());
                         self.ended.get_or_init(|| RunError::told(Exit::Incomplete));
                         break;
                     }
@@ -190,7 +190,7 @@ impl<'a> Pipeline<'a> {
             return Vec::new();
         }
         let hours = empty_days::doubtful(day, answered, &self.ledger, self.session.started).unwrap_or_else(|error| {
-            tracing::warn!("{error}");
+            Diagnostic::of(&error).warn();
             Vec::new()
         });
         if !hours.is_empty() {
@@ -229,8 +229,8 @@ impl<'a> Pipeline<'a> {
         for (half, TooLarge { error, status, halves }) in timed_out {
             if are_both {
                 self.append(half, &HourRecord::Split { time: Utc::now(), window: half, status });
-                let error = format!("{error}; so did the other half of {window}: the next run tries smaller windows");
-                self.not_got(half, error, true);
+                let told = Diagnostic::from(format!("{error}; so did the other half of {window}"));
+                self.not_got(half, told.with_hint("the next run tries smaller windows"), true);
             } else {
                 self.note_split(half, &error, status, halves);
                 self.halves(halves).await;
@@ -372,7 +372,7 @@ impl<'a> Pipeline<'a> {
             summary.bytes_extracted += bytes;
         }
         for OpenHours { window, why } in &staged.open {
-            self.not_got(*window, why.clone(), false);
+            self.not_got(*window, why.as_str().into(), false);
         }
     }
 
@@ -383,19 +383,21 @@ impl<'a> Pipeline<'a> {
         if error.is_full_disk() && !self.full_disk.swap(true, Ordering::Relaxed) {
             tracing::warn!("no further window is requested until there is room");
         }
-        let next = if error.is_outage() { "; the next run without a window asks again" } else { "" };
-        self.not_got(window, format!("{error}{next}"), error.is_outage());
+        let told = Diagnostic::of(error);
+        let told = if error.is_outage() { told.with_hint("the next run without a window asks again") } else { told };
+        self.not_got(window, told, error.is_outage());
     }
 
-    fn not_got(&self, window: HourWindow, error: String, is_outage: bool) {
-        tracing::error!("{error}");
+    fn not_got(&self, window: HourWindow, error: Diagnostic, is_outage: bool) {
+        error.error();
         self.summary().window_failed(window, error.clone(), is_outage);
         let source = self.ledger.source().clone();
-        self.append(window, &HourRecord::Failed { time: Utc::now(), window, source, error });
+        self.append(window, &HourRecord::Failed { time: Utc::now(), window, source, error: error.to_string() });
     }
 
     /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.
     fn append(&self, window: HourWindow, record: &HourRecord) {
-        self.ledger.append(window.start().date(), record).unwrap_or_else(|error| tracing::warn!("{window}: {error}"));
+        let noted = self.ledger.append(window.start().date(), record);
+        noted.unwrap_or_else(|error| Diagnostic::of(&error).within(window).warn());
     }
 }

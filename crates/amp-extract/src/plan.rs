@@ -144,8 +144,8 @@ impl Plan {
         for window in &self.repaired {
             tracing::info!("{window}: owed, no earlier run got it settled and whole: repairing");
         }
-        for (_, message) in name_older(&self.older) {
-            tracing::warn!("{message}");
+        for (_, told) in name_older(&self.older) {
+            told.warn();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use amp_cli::{Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
+use amp_cli::{Diagnostic, Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<Hour>,
     /// What happened and what to do.
-    pub error: String,
+    pub error: Diagnostic,
 }
 
 /// The result of a run.
@@ -162,7 +162,7 @@ impl Summary {
     }
 
     /// Notes a window that was not got. `transient`: it may go later.
-    pub fn window_failed(&mut self, window: HourWindow, error: String, transient: bool) {
+    pub fn window_failed(&mut self, window: HourWindow, error: Diagnostic, transient: bool) {
         self.hours.failed += window.count();
         self.lasting_failures += u64::from(!transient);
         self.failures.push(Failure { start: Some(window.start()), end: Some(window.end()), error });
@@ -175,15 +175,15 @@ impl Summary {
     }
 
     /// Notes why the run requests nothing more, though it did something.
-    pub fn ended_early(&mut self, error: String) {
-        tracing::error!("{error}");
+    pub fn ended_early(&mut self, error: Diagnostic) {
+        error.error();
         self.failures.push(Failure { start: None, end: None, error });
     }
 
     /// Notes why the run ended early.
     pub fn stopped_by(&mut self, error: RunError) {
         if let Some(error) = &error.message {
-            tracing::error!("{error}");
+            error.error();
             self.failures.push(Failure { start: None, end: None, error: error.clone() });
         }
         self.error = Some(error);
@@ -234,7 +234,7 @@ impl Document for Summary {
     fn unusable(problems: &[String]) -> Self {
         let mut summary = Self::new(None, false);
         summary.failures =
-            problems.iter().map(|error| Failure { start: None, end: None, error: error.clone() }).collect();
+            problems.iter().map(|error| Failure { start: None, end: None, error: error.as_str().into() }).collect();
         summary.error = Some(RunError::told(Exit::Unusable));
         summary.conclude();
         summary

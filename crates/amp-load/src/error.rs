@@ -1,7 +1,10 @@
 //! Why a file was not loaded, and what an error of the store means for the run.
 
-use amp_cli::{Exit, Retryable, RunError};
+use std::borrow::Cow;
+
+use amp_cli::{Diagnostic, Exit, Retryable, RunError};
 use amp_core::disk::DiskError;
+use amp_core::hint::Hint;
 use amp_core::receipt::Mismatch;
 use amp_core::retry::Verdict;
 
@@ -17,28 +20,22 @@ pub enum LoadError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// It is not the file that was unpacked.
-    #[error(
-        "it changed since it was unpacked ({0}); `amp-extract --force --date` with the day in its name fetches it again, `amp-load --accept-modified` uploads it as it is"
-    )]
+    #[error("it changed since it was unpacked ({0})")]
     Modified(String),
     /// It is being written to.
-    #[error("the file changed while being read; nothing was stored. Run again when its writer is done")]
+    #[error("the file changed while being read; nothing was stored")]
     ChangedWhileRead,
     /// The key is taken.
-    #[error(
-        "an object of that key exists; `--if-exists overwrite` replaces it, `--if-exists skip` takes it for the file if it is the same"
-    )]
+    #[error("an object of that key exists")]
     Exists,
     /// What S3 holds is not the file.
-    #[error("it was uploaded, but {0}; the file stays, run again")]
+    #[error("it was uploaded, but {0}; the file stays")]
     Unconfirmed(#[from] Mismatch),
     /// S3 says that it holds nothing.
-    #[error("it was uploaded, but the server does not have it; the file stays, run again")]
+    #[error("it was uploaded, but the server does not have it; the file stays")]
     Vanished,
     /// Nothing tells what S3 holds.
-    #[error(
-        "it was uploaded, but nothing confirms it: the answer has no checksum, and {0}; the file stays, allow s3:GetObject and run again"
-    )]
+    #[error("it was uploaded, but nothing confirms it: the answer has no checksum, and {0}; the file stays")]
     Unprovable(StoreError),
     /// A thread of ours failed.
     #[error("internal error: {0}")]
@@ -55,6 +52,26 @@ impl From<StoreError> for LoadError {
     }
 }
 
+impl Hint for LoadError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Store(error) => return error.hint(),
+            Self::Disk(error) => return error.hint(),
+            Self::Modified(_) => {
+                "`amp-extract --force --date` with the day in its name fetches it again, `amp-load --accept-modified` uploads it as it is"
+            }
+            Self::ChangedWhileRead => "run again when its writer is done",
+            Self::Exists => {
+                "`--if-exists overwrite` replaces it, `--if-exists skip` takes it for the file if it is the same"
+            }
+            Self::Unconfirmed(_) | Self::Vanished => "run again",
+            Self::Unprovable(_) => "allow s3:GetObject and run again",
+            Self::Internal(_) => return None,
+        };
+        Some(hint.into())
+    }
+}
+
 impl LoadError {
     /// What the failure means for the others: `None` when the run was stopped and this is no failure.
     pub fn verdict(&self) -> Option<Verdict> {
@@ -66,6 +83,12 @@ impl LoadError {
     }
 }
 
+impl From<LoadError> for Diagnostic {
+    fn from(error: LoadError) -> Self {
+        Self::of(&error)
+    }
+}
+
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         let exit = match (&error.kind, error.verdict()) {
@@ -74,8 +97,11 @@ impl From<StoreError> for RunError {
             (_, Verdict::Transient { .. }) => Exit::Temporary,
             _ => Exit::Refused,
         };
-        let advice =
-            if exit == Exit::Temporary { "; check the network and the endpoint, or run again later" } else { "" };
-        Self { exit, message: Some(format!("{error}{advice}")) }
+        let told = Diagnostic::of(&error);
+        let told = match exit {
+            Exit::Temporary => told.with_hint("check the network and the endpoint, or run again later"),
+            _ => told,
+        };
+        Self { exit, message: Some(told) }
     }
 }

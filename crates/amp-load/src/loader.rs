@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
-use amp_cli::{Retryable, Stop};
+use amp_cli::{Diagnostic, Retryable, Stop};
 use amp_core::progress::Transfer;
 use amp_core::retry::Verdict;
 use amp_core::stage::StagedFile;
@@ -45,7 +45,7 @@ impl Loader {
     pub async fn run(self: &Arc<Self>, plan: Plan, recorder: Sender<Loaded>) {
         for (file, error) in plan.keyless {
             let planned = PlannedUpload { file, key: String::new() };
-            self.stats.failed(&planned, &error.to_string(), Some(&Verdict::Permanent));
+            self.stats.failed(&planned, error.to_string(), Some(&Verdict::Permanent));
         }
         let mut tasks = JoinSet::new();
         let mut uploads = plan.uploads.into_iter();
@@ -83,7 +83,7 @@ impl Loader {
     fn joined(&self, joined: Option<Result<(), JoinError>>) {
         if let Some(Err(error)) = joined {
             let nobody = PlannedUpload { file: "a file".to_owned(), key: String::new() };
-            self.stats.failed(&nobody, &format!("internal error: {error}"), None);
+            self.stats.failed(&nobody, format!("internal error: {error}"), None);
         }
     }
 
@@ -106,7 +106,7 @@ impl Loader {
 
     fn failed(&self, planned: &PlannedUpload, error: &LoadError) {
         if let Some(verdict) = error.verdict() {
-            self.stats.failed(planned, &error.to_string(), Some(&verdict));
+            self.stats.failed(planned, Diagnostic::of(error), Some(&verdict));
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use amp_cli::Diagnostic;
 use amp_core::checksum::Digest;
 use amp_core::ledger::{Ledger, LoadRecord};
 use amp_core::receipt::{Proof, Receipt};
@@ -76,8 +77,9 @@ impl Recorder {
     fn settle(&self, batch: Vec<Loaded>) {
         let records: Vec<_> = batch.iter().map(|loaded| self.record(loaded)).collect();
         if let Err(error) = self.ledger.append_loads(&records) {
-            let error = format!("uploaded, but the ledger could not be written, so the local file was kept: {error}");
-            batch.iter().for_each(|Loaded { planned, .. }| self.stats.failed(planned, &error, None));
+            let told = Diagnostic::of(&error)
+                .within("uploaded, but the ledger could not be written, so the local file was kept");
+            batch.iter().for_each(|Loaded { planned, .. }| self.stats.failed(planned, told.clone(), None));
             return;
         }
         batch.into_iter().for_each(|loaded| self.finish(loaded));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use amp_cli::{Ending, Exit};
+use amp_cli::{Diagnostic, Ending, Exit};
 use amp_core::retry::Verdict;
 
 use crate::error::LoadError;
@@ -99,14 +99,14 @@ impl RunStats {
 
     /// A confirmed file could not be deleted.
     pub fn delete_failed(&self, planned: &PlannedUpload, error: &LoadError) {
-        let error = format!("S3 has it, but it was not deleted: {error}");
-        self.with(|counts| counts.record_failure(planned, &error));
+        let error = Diagnostic::of(error).within("S3 has it, but it was not deleted");
+        self.with(|counts| counts.record_failure(planned, error));
     }
 
     /// A file was not loaded. `verdict`: what that means for the others.
-    pub fn failed(&self, planned: &PlannedUpload, error: &str, verdict: Option<&Verdict>) {
+    pub fn failed(&self, planned: &PlannedUpload, error: impl Into<Diagnostic>, verdict: Option<&Verdict>) {
         self.with(|counts| {
-            counts.record_failure(planned, error);
+            counts.record_failure(planned, error.into());
             counts.files.failed += 1;
             counts.failed.insert(planned.file.clone());
             if counts.apply_verdict(verdict) {
@@ -120,14 +120,15 @@ impl RunStats {
         self.with(|counts| {
             let before = counts.untried.len();
             counts.untried.extend(files);
-            tracing::error!("{}", self.untried_error(counts.untried.len() - before));
+            self.untried_error(counts.untried.len() - before).error();
             counts.deferred.extend(counts.untried.iter().cloned());
         });
     }
 
-    fn untried_error(&self, files: usize) -> String {
+    fn untried_error(&self, files: usize) -> Diagnostic {
         let in_a_row = self.max_consecutive_failures;
-        format!("{files} files were not tried: the server failed {in_a_row} in a row; run again later")
+        let error = format!("{files} files were not tried: the server failed {in_a_row} in a row");
+        Diagnostic::from(error).with_hint("run again later")
     }
 
     /// A manifest was put and noted.
@@ -139,13 +140,14 @@ impl RunStats {
     }
 
     /// A manifest was not put; without one, several were not. `verdict`: what that means for the others.
-    pub fn manifest_failed(&self, planned: Option<&PlannedUpload>, error: &str, verdict: &Verdict) {
+    pub fn manifest_failed(&self, planned: Option<&PlannedUpload>, error: impl Into<Diagnostic>, verdict: &Verdict) {
+        let error = error.into();
         self.with(|counts| {
             let failure = match planned {
                 Some(planned) => failure_of(planned, error),
                 None => {
-                    tracing::error!("{error}");
-                    Failure { file: None, key: None, error: error.to_owned() }
+                    error.error();
+                    Failure { file: None, key: None, error }
                 }
             };
             counts.manifest_failures.push(failure);
@@ -192,13 +194,13 @@ impl Counts {
         transient
     }
 
-    fn record_failure(&mut self, planned: &PlannedUpload, error: &str) {
+    fn record_failure(&mut self, planned: &PlannedUpload, error: Diagnostic) {
         self.failures.push(failure_of(planned, error));
     }
 }
 
-fn failure_of(PlannedUpload { file, key }: &PlannedUpload, error: &str) -> Failure {
-    tracing::error!("{file}: {error}");
+fn failure_of(PlannedUpload { file, key }: &PlannedUpload, error: Diagnostic) -> Failure {
+    error.clone().within(file).error();
     let key = Some(key.clone()).filter(|key| !key.is_empty());
-    Failure { file: Some(file.clone()), key, error: error.to_owned() }
+    Failure { file: Some(file.clone()), key, error }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
+use amp_cli::{Diagnostic, Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
 use serde::Serialize;
 
 use crate::plan::PlannedUpload;
@@ -74,7 +74,7 @@ pub struct Failure {
     /// Its key.
     pub key: Option<String>,
     /// What happened and what to do.
-    pub error: String,
+    pub error: Diagnostic,
 }
 
 /// What `--verify` found.
@@ -121,7 +121,7 @@ impl Summary {
     /// Notes what ended the run before its end.
     pub fn stopped_by(&mut self, RunError { exit, message }: RunError) {
         if let Some(error) = message {
-            tracing::error!("{error}");
+            error.error();
             self.failures.push(Failure { file: None, key: None, error });
         }
         let achieved = self.files.uploaded + self.files.skipped + self.manifests > 0;
@@ -144,7 +144,7 @@ impl Summary {
 impl Document for Summary {
     fn unusable(problems: &[String]) -> Self {
         let mut summary = Self::new("");
-        let failures = problems.iter().map(|error| Failure { file: None, key: None, error: error.clone() });
+        let failures = problems.iter().map(|error| Failure { file: None, key: None, error: error.as_str().into() });
         summary.failures = failures.collect();
         summary.stopped_by(RunError::told(Exit::Unusable));
         summary

@@ -1,11 +1,13 @@
 //! What can be wrong with an archive.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
 use zip::result::ZipError;
 
 use crate::disk::DiskError;
+use crate::hint::Hint;
 use crate::name::BadName;
 
 /// Why an archive was not unpacked. Nothing of it was staged.
@@ -66,21 +68,30 @@ pub enum EntryProblem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// Bytes on disk.
-    #[error(
-        "{max_unpacked} bytes (--max-unpacked; by default what the disk has free, less 5 %); make room, or raise it if the data is genuine"
-    )]
+    #[error("{max_unpacked} bytes (--max-unpacked; by default what the disk has free, less 5 %)")]
     Unpacked {
         /// The bound.
         max_unpacked: u64,
     },
     /// The ratio to the archive's size.
-    #[error("{max_ratio} times its size of {archive_bytes} bytes (--max-ratio); raise it if the data is genuine")]
+    #[error("{max_ratio} times its size of {archive_bytes} bytes (--max-ratio)")]
     Ratio {
         /// The bound.
         max_ratio: u64,
         /// The archive's size.
         archive_bytes: u64,
     },
+}
+
+impl Hint for ArchiveError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Disk(error) => error.hint(),
+            Self::TooMuch(Limit::Unpacked { .. }) => Some("make room, or raise it if the data is genuine".into()),
+            Self::TooMuch(Limit::Ratio { .. }) => Some("raise it if the data is genuine".into()),
+            Self::NotWhole(_) | Self::Entry { .. } | Self::Cancelled => None,
+        }
+    }
 }
 
 impl ArchiveError {

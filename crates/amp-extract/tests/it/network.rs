@@ -48,7 +48,7 @@ fn silence_longer_than_the_read_timeout_is_retried() {
         let lab = Lab::faulty(&[&format!("req=1:{fault}")]);
         let ran = lab.run(&[&ALONE[..], &["--read-timeout", "1s"]].concat());
         assert_eq!(ran.exits(0)["retries"], 1);
-        ran.says(&["--read-timeout"]);
+        ran.says(&["read timeout"]);
         lab.assert_staged(&[HOUR]);
     }
 }

@@ -101,8 +101,9 @@ fn quiet_leaves_errors_only_and_verbose_adds() {
         lab.command(&days).args(flag).run()
     };
     let quiet = run(&["-q"]);
-    assert!(quiet.stderr.lines().all(|line| line.starts_with("amp-extract: error: ")), "{quiet:#?}");
-    assert_eq!(quiet.stderr.lines().count(), 1);
+    let lines: Vec<_> = quiet.stderr.lines().collect();
+    assert!(lines[0].starts_with("amp-extract: error: ") && lines[1].starts_with("amp-extract: hint: "), "{quiet:#?}");
+    assert_eq!(lines.len(), 2, "{quiet:#?}");
     let plain = run(&[]);
     plain.says(&["warning: ", "error: "]).does_not_say(&["GET "]);
     let verbose = run(&["-v"]);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use amp_cli::Stop;
+use amp_cli::{Diagnostic, Stop};
 use amp_core::checksum::Digest;
 use amp_core::ledger::LoadRecord;
 use amp_core::progress::{NoProgress, Transfer};
@@ -29,7 +29,7 @@ impl Manifests {
         stats.begin_manifests();
         let mut tasks = JoinSet::new();
         let ids = self.ids().unwrap_or_else(|error| {
-            stats.manifest_failed(None, &error.to_string(), &Verdict::Permanent);
+            stats.manifest_failed(None, error, &Verdict::Permanent);
             Vec::new()
         });
         for id in ids {
@@ -41,9 +41,9 @@ impl Manifests {
             match pending.and_then(|pending| pending) {
                 Ok(None) => {}
                 Ok(Some(_)) if stats.is_outage() => {
-                    let error =
-                        format!("manifests from {id} on were not tried: the server keeps failing; run again later");
-                    stats.manifest_failed(None, &error, &Verdict::TRANSIENT);
+                    let error = format!("manifests from {id} on were not tried: the server keeps failing");
+                    let error = Diagnostic::from(error).with_hint("run again later");
+                    stats.manifest_failed(None, error, &Verdict::TRANSIENT);
                     break;
                 }
                 Ok(Some(pending)) => {
@@ -56,7 +56,7 @@ impl Manifests {
                 }
                 Err(error) => {
                     let planned = PlannedUpload { file: id.file(), key: self.prefix.key(&id) };
-                    stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
+                    stats.manifest_failed(Some(&planned), error, &Verdict::Permanent);
                 }
             }
         }
@@ -72,7 +72,7 @@ impl Manifests {
             Ok(receipt) => receipt,
             Err(error) => {
                 let Some(verdict) = error.verdict() else { return };
-                stats.manifest_failed(Some(&planned), &manifest_error(&error), &verdict);
+                stats.manifest_failed(Some(&planned), manifest_error(&error), &verdict);
                 return;
             }
         };
@@ -91,10 +91,9 @@ impl Manifests {
                 stats.manifest_uploaded();
             }
             Err(error) => {
-                let error = format!(
-                    "uploaded, but the record of it could not be written, so the next run uploads it again: {error}"
-                );
-                stats.manifest_failed(Some(&planned), &error, &Verdict::Permanent);
+                let error = Diagnostic::of(&error)
+                    .within("uploaded, but the record of it could not be written, so the next run uploads it again");
+                stats.manifest_failed(Some(&planned), error, &Verdict::Permanent);
             }
         }
     }
@@ -102,21 +101,22 @@ impl Manifests {
 
 fn joined(stats: &RunStats, joined: Option<Result<(), JoinError>>) {
     if let Some(Err(error)) = joined {
-        stats.manifest_failed(None, &format!("internal error: {error}"), &Verdict::Permanent);
+        stats.manifest_failed(None, format!("internal error: {error}"), &Verdict::Permanent);
     }
 }
 
 /// What a failure means for a manifest: no file is there that could stay.
-fn manifest_error(error: &LoadError) -> String {
-    match error {
-        LoadError::Store(error) => format!("{error}; the next run puts it again"),
-        LoadError::Unconfirmed(mismatch) => format!("it was put, but {mismatch}; the next run puts it again"),
-        LoadError::Vanished => "it was put, but the server does not have it; the next run puts it again".to_owned(),
+fn manifest_error(error: &LoadError) -> Diagnostic {
+    let told = match error {
+        LoadError::Store(error) => Diagnostic::of(error),
+        LoadError::Unconfirmed(mismatch) => format!("it was put, but {mismatch}").into(),
+        LoadError::Vanished => "it was put, but the server does not have it".into(),
         LoadError::Unprovable(error) => {
-            format!("it was put, but nothing confirms it: {error}; allow s3:GetObject, and the next run puts it again")
+            Diagnostic::from(format!("it was put, but nothing confirms it: {error}")).with_hint("allow s3:GetObject")
         }
-        error => error.to_string(),
-    }
+        error => return Diagnostic::of(error),
+    };
+    told.with_hint("the next run puts it again")
 }
 
 /// Uploads a manifest like any file. It is in memory: nothing of it can be left behind on the disk.

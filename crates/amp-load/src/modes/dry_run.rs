@@ -27,7 +27,7 @@ pub(crate) async fn dry_run(run: &Run<'_>, summary: &mut Summary) -> Result<(), 
     stats.begin_round(&plan);
     for (file, error) in &plan.keyless {
         let planned = PlannedUpload { file: file.clone(), key: String::new() };
-        stats.failed(&planned, &error.to_string(), None);
+        stats.failed(&planned, error.to_string(), None);
     }
     if plan.found() > 0 {
         stats.conclude(summary, false);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use amp_cli::{Exit, RunError};
+use amp_cli::{Diagnostic, Exit, RunError};
 use amp_core::ledger::FileIdentity;
 use tokio::time::{Instant, sleep};
 
@@ -46,8 +46,8 @@ pub(super) async fn follow(run: &Run<'_>, rounds: &Rounds<'_>) -> Result<(), Run
     }
 }
 
-fn ends_midway(error: impl ToString) -> RunError {
-    RunError { exit: Exit::Incomplete, message: Some(error.to_string()) }
+fn ends_midway(error: impl Into<Diagnostic>) -> RunError {
+    RunError { exit: Exit::Incomplete, message: Some(error.into()) }
 }
 
 /// The amp-extract that is followed.

@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
 
     /// Gives every file its key, which must not be that of another or of a manifest.
     fn plan(&self, scan: Scan) -> Result<Plan, RunError> {
-        let plan = Plan::make(scan, &self.settings.keys).map_err(RunError::unusable)?;
+        let plan = Plan::make(scan, &self.settings.keys).map_err(|error| RunError::unusable(error.to_string()))?;
         let prefix = self.settings.manifest_prefix.as_ref();
         let taken = prefix.and_then(|prefix| plan.find_key(|key| prefix.is_manifest_key(key)));
         match taken.cloned() {

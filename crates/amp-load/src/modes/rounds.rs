@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amp_cli::RunError;
+use amp_cli::{Diagnostic, RunError};
 use amp_core::ledger::Ledger;
 use amp_core::stage::Staging;
 
@@ -92,7 +92,7 @@ impl<'a> Rounds<'a> {
     /// Fills in what came of all rounds.
     pub(super) fn conclude(self, summary: &mut Summary) {
         if let Err(error) = self.uploader.journal().tidy() {
-            tracing::warn!("{error}");
+            Diagnostic::of(&error).warn();
         }
         self.stats.conclude(summary, self.run.session.stop.is_requested());
     }

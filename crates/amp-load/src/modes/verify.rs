@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amp_cli::{Ending, Exit, Retrier, Retryable, RunError};
+use amp_cli::{Diagnostic, Ending, Exit, Retrier, Retryable, RunError};
 use amp_core::ledger::{Ledger, LoadRecord};
 use amp_core::receipt::{Expected, Mismatch, Receipt};
 use amp_core::retry::Verdict;
@@ -99,7 +99,7 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, url: &str, object: LoadedObject, finding: Finding) {
-        let error = match finding {
+        let error: Diagnostic = match finding {
             Finding::Same => {
                 self.verified.checked += 1;
                 tracing::info!("{url} is as it was loaded");
@@ -108,33 +108,29 @@ impl Findings {
             Finding::Missing => {
                 self.verified.checked += 1;
                 self.verified.missing.push(object.load.key.clone());
-                format!("{url} is missing; {}", object.remedy())
+                Diagnostic::from(format!("{url} is missing")).with_hint(object.remedy())
             }
             Finding::Different(mismatch) => {
                 self.verified.checked += 1;
                 self.verified.different.push(object.load.key.clone());
-                format!("{url} is not what was loaded: {mismatch}")
+                format!("{url} is not what was loaded: {mismatch}").into()
             }
             Finding::NotVerified => {
                 self.verified.checked += 1;
                 self.verified.not_verified += 1;
-                format!(
-                    "{url} is not verified: the server tells neither the checksum nor the ETag that it was loaded with"
-                )
+                let why = "the server tells neither the checksum nor the ETag that it was loaded with";
+                format!("{url} is not verified: {why}").into()
             }
             Finding::Unknown(error) => {
                 self.permanent |= !matches!(error.verdict(), Verdict::Transient { .. });
                 let is_denied = matches!(error.kind, StoreErrorKind::Denied(_));
                 self.denied += usize::from(is_denied);
-                let advice = if is_denied {
-                    "; allow s3:GetObject, and s3:ListBucket, without which a missing object looks forbidden"
-                } else {
-                    ""
-                };
-                format!("{url} could not be compared: {error}{advice}")
+                let told = Diagnostic::of(&error).within(format_args!("{url} could not be compared"));
+                let allow = "allow s3:GetObject, and s3:ListBucket, without which a missing object looks forbidden";
+                if is_denied { told.with_hint(allow) } else { told }
             }
         };
-        tracing::error!("{error}");
+        error.error();
         self.failures.push(Failure { file: Some(object.load.file), key: Some(object.load.key), error });
     }
 

@@ -3,9 +3,11 @@
 mod body;
 mod s3;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use amp_cli::Retryable;
+use amp_core::hint::Hint;
 use amp_core::receipt::{Algorithm, Checksum, Stored};
 use amp_core::retry::{Effort, Verdict};
 use amp_core::secret::Secret;
@@ -179,7 +181,7 @@ pub enum StoreErrorKind {
     #[error("no answer: {0}")]
     Network(String),
     /// Nothing moved for so long.
-    #[error("nothing moved for {0:?}; --read-timeout sets how long to wait")]
+    #[error("nothing moved for {0:?}")]
     TimedOut(Duration),
     /// The server wants fewer requests.
     #[error("{answer}")]
@@ -198,25 +200,25 @@ pub enum StoreErrorKind {
         retry_after: Option<Duration>,
     },
     /// Credentials, permission or the bucket: all other requests would fail too.
-    #[error("{answer}; {advice}")]
+    #[error("{answer}")]
     Refused {
         /// Whether a permission is missing, for this request at least.
         is_denied: bool,
         /// What the server said.
         answer: String,
         /// What to do.
-        advice: String,
+        hint: String,
     },
     /// Credentials are configured, but could not be had in time: the service that gives them out is down or slow.
     #[error("cannot get AWS credentials: {0}")]
     CredentialsUnavailable(String),
     /// A setting that no request can be made with, or a server whose certificate is not accepted.
-    #[error("{answer}; {advice}")]
+    #[error("{answer}")]
     Unusable {
         /// What is wrong.
         answer: String,
         /// What to do.
-        advice: String,
+        hint: String,
     },
     /// This operation is not allowed or not known; others may be.
     #[error("{0}")]
@@ -225,7 +227,7 @@ pub enum StoreErrorKind {
     #[error("{0}")]
     NotFound(String),
     /// The object exists and was not to be replaced.
-    #[error("an object of that key exists; --if-exists says what to do")]
+    #[error("an object of that key exists")]
     Exists,
     /// The file was not what it should be while it was sent.
     #[error("{0}")]
@@ -236,6 +238,17 @@ pub enum StoreErrorKind {
     /// The run is stopping.
     #[error("the run was stopped")]
     Stopped,
+}
+
+impl Hint for StoreError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match &self.kind {
+            StoreErrorKind::TimedOut(_) => Some("--read-timeout sets how long to wait".into()),
+            StoreErrorKind::Refused { hint, .. } | StoreErrorKind::Unusable { hint, .. } => Some(hint.clone().into()),
+            StoreErrorKind::Exists => Some("--if-exists says what to do".into()),
+            _ => None,
+        }
+    }
 }
 
 impl Retryable for StoreError {

@@ -172,8 +172,8 @@ async fn etag(pending: &PendingUpload<'_>, held: &HeldObject) -> Result<Option<S
 /// GetObject answers 403 as a refusal: of this operation, not of the run.
 fn of_this_object(error: StoreError) -> StoreError {
     match error.kind {
-        StoreErrorKind::Refused { ref answer, ref advice, .. } => {
-            let kind = StoreErrorKind::Denied(format!("{answer}; {advice}"));
+        StoreErrorKind::Refused { ref answer, ref hint, .. } => {
+            let kind = StoreErrorKind::Denied(format!("{answer}; {hint}"));
             StoreError { kind, ..error }
         }
         _ => error,

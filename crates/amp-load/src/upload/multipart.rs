@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_cli::{Retrier, Stop};
+use amp_cli::{Diagnostic, Retrier, Stop};
 use amp_core::disk::DiskError;
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Receipt};
@@ -277,7 +277,7 @@ fn joined_part(joined: Result<Result<SentPart, LoadError>, JoinError>) -> Result
 
 fn warn_on_error(recorded: Result<(), DiskError>) {
     if let Err(error) = recorded {
-        tracing::warn!("{error}");
+        Diagnostic::of(&error).warn();
     }
 }
 

@@ -177,7 +177,7 @@ fn bucket_credentials_and_region_are_said_as_a_run_would() {
     let mut command = lab.command(&["--check"]);
     command.env("AWS_SECRET_KEY", "wrong");
     let document = exits(&end(command), 3);
-    assert!(finding(&document, "bucket")["message"].as_str().unwrap().contains("check AWS_SECRET_KEY"), "{document:#}");
+    assert_eq!(finding(&document, "bucket")["hint"], "check AWS_SECRET_KEY", "{document:#}");
 
     let mut command = lab.command(&["--check"]);
     command.env_remove("AWS_ACCESS_KEY").env_remove("AWS_SECRET_KEY");

@@ -34,7 +34,7 @@ pub(crate) async fn check(settings: &Settings, session: &Session) -> Vec<Finding
 }
 
 fn failed(name: &'static str, error: RunError) -> Finding {
-    Finding::failed(name, error.exit, error.message.unwrap_or_default())
+    Finding::failed(name, error.exit, error.message.unwrap_or_else(|| "it failed".into()))
 }
 
 /// The files that wait, and whether each has a key of its own.

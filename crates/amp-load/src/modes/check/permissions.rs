@@ -134,7 +134,7 @@ async fn check_writing(uploader: &Uploader, Target { object, pattern }: &Target)
             findings.extend(missing.into_iter().map(|action| denied(action, pattern, &error.kind)));
         }
         Err(LoadError::Store(error)) => findings.push(failed(PUT, error.into())),
-        Err(error) => findings.push(Finding::failed(PUT, Exit::Temporary, error.to_string())),
+        Err(error) => findings.push(Finding::failed(PUT, Exit::Temporary, error)),
     }
     findings
 }

@@ -133,8 +133,8 @@ fn setting_error(bucket: &BucketConfig, kind: StoreErrorKind) -> StoreError {
     StoreError { operation: "settings", target: format!("for bucket {}", bucket.name), kind, effort: Effort::default() }
 }
 
-fn unusable(bucket: &BucketConfig, answer: String, advice: &str) -> StoreError {
-    setting_error(bucket, StoreErrorKind::Unusable { answer, advice: advice.to_owned() })
+fn unusable(bucket: &BucketConfig, answer: String, hint: &str) -> StoreError {
+    setting_error(bucket, StoreErrorKind::Unusable { answer, hint: hint.to_owned() })
 }
 
 /// The endpoint of `bucket`; where it names none, that of the AWS configuration: for S3 in `[services]`, else the profile's for all services.

@@ -49,7 +49,7 @@ pub(super) async fn find(shared: &SdkConfig, limit: Duration) -> Result<Found, S
         if value.is_some_and(|value| value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(StoreErrorKind::Unusable {
                 answer: format!("the AWS {what} holds a blank, a line end or another character that no {what} has"),
-                advice: "set it again without".to_owned(),
+                hint: "set it again without".to_owned(),
             });
         }
     }
@@ -118,8 +118,8 @@ pub(super) fn explain(error: &CredentialsError) -> StoreErrorKind {
     }
 }
 
-fn refused(answer: String, advice: &str) -> StoreErrorKind {
-    StoreErrorKind::Refused { is_denied: false, answer, advice: advice.to_owned() }
+fn refused(answer: String, hint: &str) -> StoreErrorKind {
+    StoreErrorKind::Refused { is_denied: false, answer, hint: hint.to_owned() }
 }
 
 /// Whether the service could not be reached, or answered that it has a problem.
