@@ -107,8 +107,8 @@ where
         started,
     });
     let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
-    let (progress, screen) =
-        progress::choose(common_args.progress, common_args.quiet > 0, io::stderr().is_terminal(), &bars);
+    let is_terminal = io::stderr().is_terminal();
+    let progress = progress::choose(common_args.progress, common_args.quiet > 0, is_terminal, &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return unusable(&[format!("cannot start: {error}")]),
@@ -134,7 +134,7 @@ where
     });
     // A look-up or a read that hangs must not hold the exit up.
     runtime.shutdown_background();
-    screen.end();
+    progress::end(&bars);
 
     let is_silent = common_args.quiet > 0 && common_args.output == OutputFormat::Text && !start.only_looks();
     let (exit, printed) = match &ended {

@@ -59,9 +59,9 @@ impl Run {
 
     /// The same run on a terminal of its own, which [`Ran::stdout`] shows, redirected as told.
     pub(crate) fn on_a_terminal(self, columns: u16, redirected: &str) -> Self {
-        let program = self.command.get_program().to_str().unwrap();
-        let words: Vec<_> = self.command.get_args().map(|word| word.to_str().unwrap()).collect();
-        let line = format!("stty rows 40 cols {columns}; '{program}' {} {redirected}", words.join(" "));
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let line = format!("stty rows 40 cols {columns}; {} {redirected}", words.join(" "));
         let mut script = Command::new("sh");
         script.args(["-c", "exec script --quiet --return --command \"$0\" /dev/null", &line]).env_clear();
         script.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
