@@ -17,7 +17,7 @@ use crate::summary::locked;
 /// An amp-load that was started together with the run, or is started again, has begun by then.
 const BEGIN_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at what is staged.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Why no further window is requested.
 #[derive(Debug, thiserror::Error)]

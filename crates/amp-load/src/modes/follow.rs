@@ -14,7 +14,7 @@ use crate::plan::Plan;
 /// An amp-extract that was started together with the run has begun by then.
 const BEGIN_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at a directory that had nothing to load.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(200);
 /// A file that failed used up its retries by then: it is tried again no sooner.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
