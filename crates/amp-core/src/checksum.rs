@@ -19,6 +19,12 @@ impl Crc64 {
     }
 }
 
+impl fmt::LowerHex for Crc64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
 impl fmt::Display for Crc64 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64_STANDARD.encode(self.0.to_be_bytes()))
@@ -62,6 +68,13 @@ impl Digester {
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// The digest of these bytes alone.
+    pub fn digest_of(bytes: &[u8]) -> Digest {
+        let mut digester = Self::default();
+        digester.update(bytes);
+        digester.digest()
     }
 
     /// The digest of all bytes taken in so far.

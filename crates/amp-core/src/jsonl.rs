@@ -1,6 +1,6 @@
 //! Files of JSON lines that are only ever appended to. A line cut short by a crash, or damaged since, costs itself alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -43,6 +43,24 @@ pub fn append<T: Serialize>(path: &Path, records: &[T]) -> Result<(), DiskError>
         }
     }
     file.write_all(&lines).and_then(|()| file.sync_data()).context("write", path)
+}
+
+/// Replaces a file by these bytes: whoever reads it sees the old ones or the new ones, whenever the run is killed. For a holder of the locks of all
+/// who append to it; a line that somebody else adds meanwhile is lost.
+///
+/// # Errors
+/// When the new file cannot be written, synced or renamed; then the old one stands.
+#[expect(clippy::disallowed_methods, reason = "a file of lines below .amp/ takes its own place")]
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let dir = path.parent().unwrap_or(path);
+    create_private_dir(dir)?;
+    // A name that no reader takes for a file of lines.
+    let new = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new).context("create", &new)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).context("write", &new)?;
+    fs::rename(&new, path).context("rename a finished file to", path)?;
+    sync_dir(dir)
 }
 
 fn ends_within_a_line(file: &mut File) -> io::Result<bool> {

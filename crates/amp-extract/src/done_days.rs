@@ -1,26 +1,16 @@
-//! Days of which nothing can be owed any more, so that a ledger of ten years is not read every day: `.amp/done.jsonl`. Losing it costs time.
+//! The days of one owner of which nothing can be owed any more, by `.amp/done.jsonl`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use amp_core::disk::DiskError;
-use amp_core::jsonl;
-use amp_core::ledger::{LedgerPositions, Owner};
+use amp_core::ledger::{DoneDay, LedgerPositions, Owner, append_done_days, done_days};
 use amp_core::stage::Staging;
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
-
-/// A line: while the day's files of the ledger stand there, all its hours are final.
-#[derive(Debug, Serialize, Deserialize)]
-struct DoneDay {
-    day: NaiveDate,
-    owner: Owner,
-    positions: LedgerPositions,
-}
 
 /// The days that are done, of one owner.
 pub struct DoneDays {
-    path: PathBuf,
+    state_dir: PathBuf,
     owner: Option<Owner>,
     days: HashMap<NaiveDate, LedgerPositions>,
     additions: Vec<DoneDay>,
@@ -32,16 +22,16 @@ impl DoneDays {
     /// # Errors
     /// When they cannot be read; a damaged line is no error.
     pub fn read(staging: &Staging, owner: Option<Owner>) -> Result<Self, DiskError> {
-        let path = staging.state_dir().join("done.jsonl");
+        let state_dir = staging.state_dir();
         let mut days = HashMap::new();
         if owner.is_some() {
-            jsonl::read(&path, |line: DoneDay| {
+            done_days(&state_dir, |line| {
                 if Some(&line.owner) == owner.as_ref() {
                     days.insert(line.day, line.positions);
                 }
             })?;
         }
-        Ok(Self { path, owner, days, additions: Vec::new() })
+        Ok(Self { state_dir, owner, days, additions: Vec::new() })
     }
 
     /// Whether `day` was done and the ledger says nothing new of it.
@@ -58,6 +48,6 @@ impl DoneDays {
 
     /// Writes down what was taken in.
     pub fn write(&self) -> Result<(), DiskError> {
-        if self.additions.is_empty() { Ok(()) } else { jsonl::append(&self.path, &self.additions) }
+        append_done_days(&self.state_dir, &self.additions)
     }
 }

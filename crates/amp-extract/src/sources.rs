@@ -2,13 +2,10 @@
 
 use amp_core::disk::DiskError;
 use amp_core::hour::yesterday;
-use amp_core::ledger::{Ledger, Owner, Owners, ScannedSource, SourceRecord};
+use amp_core::ledger::{FIRST_YEAR, Ledger, Owner, Owners, ScannedSource, SourceRecord};
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 
 use crate::settings::Settings;
-
-/// Amplitude began in this year: a clock that makes an earlier day yesterday is wrong.
-const FIRST_YEAR: i32 = 2012;
 
 /// Clocks that differ by more are not a matter of minutes or of a time zone: one of them is wrong.
 const WRONG_CLOCK: TimeDelta = TimeDelta::hours(25);

@@ -4,8 +4,10 @@
 //! UTC day of the hours or of the file's name, or `undated`. `sources.jsonl`, written by amp-extract too, tells whose hours they are. Lines
 //! are only ever appended; a line cut short by a crash is passed over.
 
+mod done;
 mod files;
 mod index;
+mod lines;
 mod owners;
 mod parse;
 mod record;
@@ -21,9 +23,11 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+pub use self::done::{DoneDay, append_done_days, done_days};
 pub use self::files::{FileIndex, UnpackedFile};
 pub use self::index::{HourIndex, HourState, hours_without_files};
-pub use self::owners::{Owner, Owners, ScannedSource, SourceRecord, project_of};
+pub use self::lines::{LineSet, PartitionLines};
+pub use self::owners::{FIRST_YEAR, Owner, Owners, ScannedSource, SourceRecord, project_of};
 pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, ObjectRef, Partition, SourceId};
 use crate::checksum::Digest;
 use crate::disk::{DiskContext, DiskError};
@@ -41,7 +45,7 @@ pub struct LedgerPosition {
 }
 
 /// How far a partition had come; a file that is missing has no position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerPositions {
     /// Of its hours.
     pub hours: Option<LedgerPosition>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{HourRecord, Ledger, SourceId, files_in};
@@ -29,6 +29,34 @@ pub struct SourceRecord {
     /// The marker of the source: the first day of UTC that a call without a window covered. From it on, every day is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed_from: Option<NaiveDate>,
+}
+
+/// Amplitude began in this year: a clock by which an earlier day was yesterday was wrong.
+pub const FIRST_YEAR: i32 = 2012;
+
+impl SourceRecord {
+    /// What two machines know of the same source together. The order in which machines are joined makes no difference, nor how often. Of two
+    /// first days that are owed the earlier counts: a machine that knows of no other takes its own first call for the first of all.
+    #[must_use]
+    pub fn joined(self, other: Self) -> Self {
+        let possible = |day: &NaiveDate| day.year() >= FIRST_YEAR;
+        Self {
+            time: self.time.min(other.time),
+            host: self.host.max(other.host),
+            project: self.project.max(other.project),
+            owed_from: [self.owed_from, other.owed_from].into_iter().flatten().filter(possible).min(),
+            source: self.source,
+        }
+    }
+
+    /// Joins it to what is known of its source among `records`.
+    pub fn join(self, records: &mut BTreeMap<SourceId, Self>) {
+        let record = match records.remove(&self.source) {
+            Some(known) => known.joined(self),
+            None => self,
+        };
+        records.insert(record.source.clone(), record);
+    }
 }
 
 /// Whose hours: those of a project are the same whichever of its keys asked; of a source that has delivered nothing, they are its own.
@@ -108,6 +136,41 @@ impl Owners {
         let mut owners = Self::default();
         read(&ledger.sources, |record: SourceRecord| owners.apply(record))?;
         Ok(owners)
+    }
+
+    /// What `sources.jsonl` says, a record a source, with its earliest time.
+    ///
+    /// # Errors
+    /// When it cannot be read; a damaged line is no error.
+    pub fn records(ledger: &Ledger) -> Result<BTreeMap<SourceId, SourceRecord>, DiskError> {
+        let mut records: BTreeMap<SourceId, SourceRecord> = BTreeMap::new();
+        read(&ledger.sources, |later: SourceRecord| {
+            let known = records.entry(later.source.clone()).or_insert_with(|| later.clone());
+            known.time = known.time.min(later.time);
+            known.host = later.host.or(known.host.take());
+            known.project = later.project.or(known.project.take());
+            known.owed_from = later.owed_from.or(known.owed_from);
+        })?;
+        Ok(records)
+    }
+
+    /// Adds to `sources.jsonl` what these records of other machines say and it does not. It is only appended to, for a run of amp-extract may
+    /// do so at any time. Returns how many sources learnt anything.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn join(ledger: &Ledger, records: impl IntoIterator<Item = SourceRecord>) -> Result<usize, DiskError> {
+        let known = Self::records(ledger)?;
+        let mut all = known.clone();
+        records.into_iter().for_each(|record| SourceRecord::join(record, &mut all));
+        let mut news: Vec<SourceRecord> =
+            all.into_values().filter(|record| known.get(&record.source) != Some(record)).collect();
+        // What came first counts, and a file tells that by the order of its lines.
+        news.sort_by(|a, b| (a.time, &a.source).cmp(&(b.time, &b.source)));
+        if !news.is_empty() {
+            ledger.append_sources(&news)?;
+        }
+        Ok(news.len())
     }
 
     /// What the hours of the whole ledger tell of its sources, those that delivered nothing first: what they wanted falls to the others.
@@ -212,4 +275,72 @@ impl Owners {
 /// The project that the first of the names with one tells.
 pub fn project_of<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     names.find_map(|name| Some(EventFileName::parse(name)?.project.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(at: &str, owed_from: Option<&str>) -> SourceRecord {
+        SourceRecord {
+            time: format!("{at}T01:00:00Z").parse().unwrap(),
+            source: SourceId::from_text("0123456789ab"),
+            host: None,
+            project: None,
+            owed_from: owed_from.map(|day| day.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_machine_that_knows_of_no_other_does_not_move_the_first_day_that_is_owed() {
+        let first = line("2025-11-07", Some("2025-11-06"));
+        let later = line("2025-12-01", Some("2025-11-30"));
+        assert_eq!(later.clone().joined(first).owed_from, Some("2025-11-06".parse().unwrap()));
+        for wrong_clock in [line("1970-01-02", Some("1970-01-01")), line("2030-01-02", Some("2030-01-01"))] {
+            assert_eq!(wrong_clock.joined(later.clone()).owed_from, Some("2025-11-30".parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_marker_that_its_machine_set_right_is_not_moved_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(dir.path());
+        ledger
+            .append_sources(&[line("2025-11-02", Some("2025-11-01")), line("2025-11-02", Some("2025-11-22"))])
+            .unwrap();
+        let record = Owners::records(&ledger).unwrap().into_values().next().unwrap();
+        assert_eq!(record.owed_from, Some("2025-11-22".parse().unwrap()));
+        assert_eq!(Owners::join(&ledger, [record]).unwrap(), 0);
+    }
+
+    #[test]
+    fn only_what_is_new_is_added_and_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(dir.path());
+        ledger.append_sources(&[line("2025-12-01", Some("2025-11-30"))]).unwrap();
+        let others = [SourceRecord { project: Some("7".into()), ..line("2025-11-07", Some("2025-11-06")) }];
+        assert_eq!(Owners::join(&ledger, others.clone()).unwrap(), 1);
+        assert_eq!(Owners::join(&ledger, others).unwrap(), 0);
+        let owners = Owners::read(&ledger).unwrap();
+        let markers: Vec<_> = owners.markers().map(|(_, owner, day)| (owner.is_project(), day.to_string())).collect();
+        assert_eq!(markers, [(true, "2025-11-06".to_owned())]);
+    }
+
+    prop_compose! {
+        fn record()(day in 1u32..28, host in proptest::option::of("[ab]"), project in proptest::option::of("[12]"),
+                    owed in proptest::option::of(1u32..28)) -> SourceRecord {
+            let owed = owed.map(|day| format!("2025-11-{day:02}"));
+            SourceRecord { host, project, ..line(&format!("2025-11-{day:02}"), owed.as_deref()) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn joining_is_associative_commutative_and_idempotent(a in record(), b in record(), c in record()) {
+            prop_assert_eq!(a.clone().joined(b.clone()), b.clone().joined(a.clone()));
+            prop_assert_eq!(a.clone().joined(b.clone()).joined(c.clone()), a.clone().joined(b.clone().joined(c)));
+            prop_assert_eq!(a.clone().joined(b.clone()).joined(b.clone()), a.joined(b));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The lines of the ledger, as they stand on disk.
 
+use std::fmt;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -7,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::index::hour_within;
 use super::parse::RawRecord;
 use crate::checksum::Digest;
-use crate::hour::Hour;
+use crate::hour::{Hour, parse_date};
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
 use crate::secret::Secret;
@@ -249,10 +251,27 @@ impl Partition {
         EventFileName::parse(name).map_or(Self::Undated, |name| Self::Day(name.date()))
     }
 
+    /// The partition of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            UNDATED => Some(Self::Undated),
+            day => parse_date(day).ok().map(Self::Day),
+        }
+    }
+
     pub(super) fn file_name(self) -> String {
+        format!("{self}.jsonl")
+    }
+}
+
+/// Displays as its file of the ledger is named: `2025-11-06` or `undated`.
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Day(day) => format!("{day}.jsonl"),
-            Self::Undated => "undated.jsonl".to_owned(),
+            Self::Day(day) => write!(f, "{day}"),
+            Self::Undated => f.write_str(UNDATED),
         }
     }
 }
+
+const UNDATED: &str = "undated";
