@@ -14,6 +14,7 @@ Examples:
   amp-load --prefix raw/ --key-template 'events/project={project}/date={date}/hour={hour}/{file}'
   amp-load --prefix raw/ --manifest-prefix _manifests/
   amp-load --endpoint-url http://127.0.0.1:9000 --bucket lake
+  amp-load --restore --state-prefix _state/      on a new machine: learn from the bucket what others did
   amp-load --verify --days 7                     compare what was loaded with what the bucket holds";
 
 pub(crate) const ACCESS_KEY: Setting = Setting::variable(&["AWS_ACCESS_KEY"], "the AWS access key");
@@ -46,6 +47,9 @@ pub(crate) const TEMPLATE: Setting = Setting::flag(
 pub(crate) const MANIFESTS: Setting =
     Setting::flag("--manifest-prefix", "Put a manifest of each whole day at P/YYYY-MM-DD.json; P may have {project}")
         .env(&["AMP_MANIFEST_PREFIX"]);
+pub(crate) const STATE: Setting =
+    Setting::flag("--state-prefix", "Keep the state of .amp/ below P in the bucket, so that it outlives this machine")
+        .env(&["AMP_STATE_PREFIX"]);
 pub(crate) const IF_EXISTS: Setting =
     Setting::flag("--if-exists", "When the key exists: overwrite, skip (if size and checksum are the same) or fail")
         .default("overwrite");
@@ -66,7 +70,8 @@ pub(crate) const TAGS: Setting =
     Setting::flag("--tags", "Tags of the objects: k=v&k2=v2, percent-encoded").env(&["AMP_TAGS"]);
 pub(crate) const ACL: Setting =
     Setting::flag("--acl", "Canned ACL of the objects, such as bucket-owner-full-control").env(&["AMP_ACL"]);
-pub(crate) const DAYS: Setting = Setting::flag("--days", "Days of loads that --verify looks at").default("30");
+pub(crate) const DAYS: Setting =
+    Setting::flag("--days", "Days that --verify or --restore looks back").default("30, with --restore 35");
 
 /// Loads what lies in extracted_data/ into an S3 bucket and deletes each file once S3 has confirmed it.
 ///
@@ -95,6 +100,8 @@ pub struct Args {
     pub(crate) key_template: Option<String>,
     #[arg(long, help = MANIFESTS.help(), value_name = "P", help_heading = "Keys")]
     pub(crate) manifest_prefix: Option<String>,
+    #[arg(long, help = STATE.help(), value_name = "P", help_heading = "Keys")]
+    pub(crate) state_prefix: Option<String>,
     #[arg(long, help = IF_EXISTS.help(), value_name = "WHAT", value_parser = Choices(&["overwrite", "skip", "fail"]), help_heading = "Keys")]
     pub(crate) if_exists: Option<String>,
 
@@ -132,7 +139,10 @@ pub struct Args {
     /// Upload nothing: compare the objects of earlier loads with the bucket
     #[arg(long, conflicts_with = "check", help_heading = "Verification")]
     pub verify: bool,
-    #[arg(long, help = DAYS.help(), value_name = "N", requires = "verify", help_heading = "Verification", hide_short_help = true)]
+    /// Upload no file: bring the state below --state-prefix back into .amp/
+    #[arg(long, conflicts_with_all = ["verify", "dry_run", "follow"], help_heading = "Verification")]
+    pub restore: bool,
+    #[arg(long, help = DAYS.help(), value_name = "N", help_heading = "Verification", hide_short_help = true)]
     pub(crate) days: Option<String>,
 
     #[command(flatten)]

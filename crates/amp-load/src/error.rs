@@ -89,6 +89,20 @@ impl From<LoadError> for Diagnostic {
     }
 }
 
+/// What a failure means for an object that is made in memory: no file is there that could stay.
+pub(crate) fn object_error(error: &LoadError) -> Diagnostic {
+    let told = match error {
+        LoadError::Store(error) => Diagnostic::of(error),
+        LoadError::Unconfirmed(mismatch) => format!("it was put, but {mismatch}").into(),
+        LoadError::Vanished => "it was put, but the server does not have it".into(),
+        LoadError::Unprovable(error) => {
+            Diagnostic::from(format!("it was put, but nothing confirms it: {error}")).with_hint("allow s3:GetObject")
+        }
+        error => return Diagnostic::of(error),
+    };
+    told.with_hint("the next run puts it again")
+}
+
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         let exit = match (&error.kind, error.verdict()) {

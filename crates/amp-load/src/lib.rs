@@ -2,7 +2,8 @@
 //!
 //! [`run`] is the door. A file's way: it is scanned and gets its key ([`plan`]), is taken up ([`loader`]), is inspected for its digest
 //! ([`inspect`]), goes out as a plain body ([`upload`]) through the AWS SDK ([`store`]), what S3 answers becomes a receipt ([`upload`]),
-//! and against the receipt it is noted and deleted ([`recorder`]). When all is done, whole days get their manifests ([`manifest`]).
+//! and against the receipt it is noted and deleted ([`recorder`]). When all is done, whole days get their manifests ([`manifest`]), and what the
+//! ledger gained goes into the bucket, too ([`state`]).
 
 mod args;
 mod checksum;
@@ -16,6 +17,7 @@ mod modes;
 pub mod plan;
 pub mod recorder;
 mod settings;
+pub mod state;
 mod stats;
 pub mod store;
 mod summary;
@@ -39,10 +41,11 @@ pub async fn check(settings: &Settings, session: &Session) -> Vec<Finding> {
 pub async fn run(settings: Settings, session: &Session) -> Summary {
     let mut summary = Summary::new(&settings.bucket.name);
     let run = Run::new(&settings, session);
-    let ended = match (settings.verify_days, session.common.dry_run) {
-        (Some(days), _) => modes::verify(&run, days, &mut summary).await,
-        (None, true) => modes::dry_run(&run, &mut summary).await,
-        (None, false) => modes::load(&run, &mut summary).await,
+    let ended = match (settings.verify_days, settings.restore_days, session.common.dry_run) {
+        (Some(days), ..) => modes::verify(&run, days, &mut summary).await,
+        (None, Some(days), _) => modes::restore(&run, days, &mut summary).await,
+        (None, None, true) => modes::dry_run(&run, &mut summary).await,
+        (None, None, false) => modes::load(&run, &mut summary).await,
     };
     if let Err(error) = ended {
         summary.stopped_by(error);

@@ -167,6 +167,7 @@ impl Loader {
             key: key.clone(),
             content_type: if file.ends_with(".gz") { "application/gzip" } else { "application/x-ndjson" },
             only_if_new: self.if_exists == IfExists::Fail,
+            in_default_class: false,
         }
     }
 }

@@ -13,10 +13,11 @@ use chrono::{DateTime, Utc};
 pub(crate) use self::object_options::{CANNED_ACLS, STORAGE_CLASSES};
 use crate::args::{
     ACCESS_KEY, ADDRESSING, ALLOW_HTTP, Args, BUCKET, CHECKSUM, CONCURRENCY, DAYS, ENDPOINT, IF_EXISTS, MANIFESTS,
-    MULTIPART_THRESHOLD, OWNER, PREFIX, REGION, SECRET_KEY, SESSION_TOKEN, TEMPLATE,
+    MULTIPART_THRESHOLD, OWNER, PREFIX, REGION, SECRET_KEY, SESSION_TOKEN, STATE, TEMPLATE,
 };
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
+use crate::state::StatePrefix;
 use crate::store::{Addressing, BucketConfig, ObjectOptions, StaticCredentials};
 use crate::upload::Concurrency;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub keys: KeyTemplate,
     /// Where the manifests of whole days go; `None`: there are none.
     pub manifest_prefix: Option<ManifestPrefix>,
+    /// Where the state of the ledger is kept in the bucket; `None`: nowhere.
+    pub state_prefix: Option<StatePrefix>,
     /// What to do about a key that exists.
     pub if_exists: IfExists,
     /// How many requests are under way at the same time.
@@ -47,6 +50,8 @@ pub struct Settings {
     pub follow: bool,
     /// Days of loads to compare with the bucket, instead of uploading.
     pub verify_days: Option<u32>,
+    /// Days of state to bring back, instead of uploading.
+    pub restore_days: Option<u32>,
 }
 
 /// What to do about a key that exists.
@@ -92,6 +97,19 @@ impl Settings {
                 )),
                 (prefix, _) => prefix.map_err(|error| error.to_string()),
             });
+        let state_prefix = resolver.optional(&STATE, args.state_prefix.as_deref(), |text| {
+            let prefix = StatePrefix::parse(text)?;
+            keys.as_ref().map_or(Ok(()), |keys| prefix.check(keys, manifest_prefix.as_ref()))?;
+            Ok::<_, String>(prefix)
+        });
+        if args.restore && resolver.text(&STATE, args.state_prefix.as_deref()).is_none() {
+            resolver.problem(
+                "--restore needs the prefix below which the state is kept: give --state-prefix or set AMP_STATE_PREFIX",
+            );
+        }
+        if args.days.is_some() && !args.verify && !args.restore {
+            resolver.problem("--days says how far --verify or --restore looks back; give one of them too");
+        }
         let concurrency = resolver.value(&CONCURRENCY, args.concurrency.as_deref(), |text| match text {
             "auto" => Ok(Concurrency::Auto),
             number => parse_parallelism(number).map(Concurrency::Fixed).map_err(|error| format!("{error}, or auto")),
@@ -115,11 +133,12 @@ impl Settings {
             }
         });
         let object_options = object_options::resolve(args, resolver);
-        let days = resolver.value(&DAYS, args.days.as_deref(), |text| parse_number(text, 1));
+        let days = resolver.optional(&DAYS, args.days.as_deref(), |text| parse_number(text, 1));
         let settings = Self {
             bucket: bucket?,
             keys: keys?,
             manifest_prefix,
+            state_prefix,
             if_exists: if_exists?,
             concurrency: concurrency?,
             checksum: checksum?,
@@ -128,7 +147,8 @@ impl Settings {
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
             follow: args.follow,
-            verify_days: days.filter(|_| args.verify),
+            verify_days: args.verify.then_some(days.unwrap_or(30)),
+            restore_days: args.restore.then_some(days.unwrap_or(35)),
         };
         Some(Resolved { settings, log_subject: (!args.common.dry_run).then(String::new) })
     }

@@ -139,8 +139,13 @@ impl RunStats {
         });
     }
 
-    /// A manifest was not put; without one, several were not. `verdict`: what that means for the others.
-    pub fn manifest_failed(&self, planned: Option<&PlannedUpload>, error: impl Into<Diagnostic>, verdict: &Verdict) {
+    /// How many manifests were put.
+    pub fn manifests(&self) -> usize {
+        self.with(|counts| counts.manifests)
+    }
+
+    /// A manifest or a state object was not put; without one, several were not. `verdict`: what that means for the others.
+    pub fn object_failed(&self, planned: Option<&PlannedUpload>, error: impl Into<Diagnostic>, verdict: &Verdict) {
         let error = error.into();
         self.with(|counts| {
             let failure = match planned {

@@ -6,6 +6,7 @@ use amp_cli::{Diagnostic, Document, Ending, Exit, Outcome, Page, Printed, RunErr
 use serde::Serialize;
 
 use crate::plan::PlannedUpload;
+use crate::state::{PutCounts, RestoreCounts};
 
 /// What the metrics of `--verify` begin with: loading nothing, it must not count as a load.
 pub const VERIFY_JOB: &str = "amp_verify";
@@ -31,6 +32,9 @@ pub struct Summary {
     pub retries: u64,
     /// Manifests that were put.
     pub manifests: usize,
+    /// With `--state-prefix`: what was written and brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateCounts>,
     /// What `--verify` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
@@ -64,6 +68,25 @@ pub struct Files {
     pub failed: usize,
     /// Deleted after confirmation.
     pub deleted: usize,
+}
+
+/// What came of the state in the bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StateCounts {
+    /// What was written.
+    #[serde(flatten)]
+    pub written: PutCounts,
+    /// What `--restore` brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoreCounts>,
+}
+
+impl StateCounts {
+    /// Adds what was written.
+    pub fn add(&mut self, PutCounts { put, deleted }: PutCounts) {
+        self.written.put += put;
+        self.written.deleted += deleted;
+    }
 }
 
 /// What went wrong with one file, or with the run when `file` is `None`.
@@ -104,6 +127,7 @@ impl Summary {
             failures: Vec::new(),
             retries: 0,
             manifests: 0,
+            state: None,
             verified: None,
             dry_run: false,
             planned: None,
@@ -214,12 +238,24 @@ impl Printed for Summary {
             for (what, keys) in [("missing", missing), ("different", different)] {
                 keys.iter().try_for_each(|key| writeln!(out, "  {what:<10} s3://{bucket}/{key}"))?;
             }
+        } else if let Some(StateCounts { restored: Some(restored), .. }) = self.state {
+            self.write_head(out, "amp-load --restore")?;
+            let RestoreCounts { days, lines, unread, .. } = restored;
+            writeln!(out, "  state      {days} days read, {lines} new lines, {unread} objects not read")?;
+            if self.manifests > 0 {
+                writeln!(out, "  manifests  {} put", self.manifests)?;
+            }
+            writeln!(out, "  seconds    {:.1}", self.seconds)?;
         } else if self.exit == Exit::Unusable {
             // Nothing was done, and stderr says why.
         } else if self.outcome == Outcome::Empty {
-            match self.manifests {
-                0 => writeln!(out, "nothing to load in {}", self.place)?,
-                count => writeln!(out, "nothing to load in {}, {} put", self.place, counted(count))?,
+            write!(out, "nothing to load in {}", self.place)?;
+            if self.manifests > 0 {
+                write!(out, ", {} put", counted(self.manifests))?;
+            }
+            match self.state {
+                Some(StateCounts { written: PutCounts { put: 1.., .. }, .. }) => writeln!(out, ", state put")?,
+                _ => writeln!(out)?,
             }
         } else {
             let Files { found, uploaded, skipped, failed, deleted } = self.files;
@@ -231,6 +267,9 @@ impl Printed for Summary {
             writeln!(out, "  uploaded   {}", human_bytes(self.bytes_uploaded))?;
             if self.manifests > 0 {
                 writeln!(out, "  manifests  {} put", self.manifests)?;
+            }
+            if let Some(StateCounts { written: PutCounts { put, deleted }, .. }) = self.state {
+                writeln!(out, "  state      {put} objects put, {deleted} deleted")?;
             }
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
             for Failure { file, error, .. } in &self.failures {

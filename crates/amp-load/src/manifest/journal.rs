@@ -6,10 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
+use amp_core::hour::parse_date;
 use amp_core::jsonl::read;
-use amp_core::ledger::{LedgerPositions, LoadRecord, ObjectRef};
+use amp_core::ledger::{LedgerPositions, LineSet, LoadRecord, ObjectRef};
 use amp_core::reserve::Reserve;
 use amp_core::stage::Staging;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::loads::Destination;
@@ -49,6 +51,39 @@ impl ManifestJournal {
     /// The newest record of each manifest.
     pub(crate) fn records(self) -> impl Iterator<Item = LoadRecord> {
         self.newest.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().map(|line| line.load)
+    }
+
+    /// The newest record of each manifest of each day, as other machines may have it: without how far the ledger here had come.
+    pub(crate) fn lines(&self) -> BTreeMap<NaiveDate, LineSet> {
+        let mut lines: BTreeMap<NaiveDate, LineSet> = BTreeMap::new();
+        for line in self.newest.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let day = line.load.file.strip_suffix(".json").and_then(|day| parse_date(day).ok());
+            if let (Some(day), Ok(text)) = (day, serde_json::to_string(&line.load)) {
+                lines.entry(day).or_default().insert(&text);
+            }
+        }
+        lines
+    }
+
+    /// Adds the lines of other machines that are newer than those here, and waits until they are on disk.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn merge<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<(), DiskError> {
+        let mut records: Vec<ManifestRecord> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+        records.sort_by_key(|record| record.load.time);
+        for record in records {
+            let known = self
+                .newest
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&record.load.object())
+                .map(|line| line.load.time);
+            if known.is_none_or(|known| known < record.load.time) {
+                self.append(record)?;
+            }
+        }
+        Ok(())
     }
 
     fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&ManifestRecord) -> T) -> Option<T> {

@@ -19,6 +19,7 @@ use serde::Serialize;
 pub(crate) use journal::ManifestJournal;
 pub use loads::{Destination, LoadIndex};
 pub(crate) use pending::{KeyTaken, Manifests};
+pub(crate) use prefix::is_hidden;
 pub use prefix::{ManifestId, ManifestPrefix, PrefixError};
 
 /// Raised when a field changes its meaning; new fields may come at any time.

@@ -235,6 +235,16 @@ impl Manifests {
         Ok(read)
     }
 
+    /// Whether a manifest of `day` cannot be put for lack of an hour or a load.
+    pub(crate) fn is_incomplete(&self, day: NaiveDate) -> Result<bool, DiskError> {
+        for id in self.ids()?.into_iter().filter(|id| id.day == day) {
+            if matches!(self.evaluate(&id, &[])?, ManifestState::Incomplete(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// That manifest if it is to be put. Blocks on the disk.
     pub(super) fn pending(&self, id: &ManifestId) -> Result<Option<PendingManifest>, String> {
         match self.evaluate(id, &[]).map_err(|error| error.to_string())? {

@@ -68,6 +68,12 @@ impl ManifestPrefix {
         if bytes > MAX_KEY_BYTES { Err(PrefixError::TooLong(bytes)) } else { Ok(Self(format!("{prefix}/"))) }
     }
 
+    /// The folder in which all manifests lie. Empty: the whole bucket.
+    pub fn folder(&self) -> &str {
+        let fixed = self.0.split_once(PROJECT).map_or(self.0.as_str(), |(fixed, _)| fixed);
+        &fixed[..fixed.rfind('/').map_or(0, |slash| slash + 1)]
+    }
+
     /// Whether each project has manifests of its own.
     pub fn is_per_project(&self) -> bool {
         self.0.contains(PROJECT)
@@ -111,7 +117,7 @@ impl ManifestPrefix {
 
 /// Whether Athena and Spark pass over what lies below a folder of that name. Spark makes exceptions of names that begin like those of
 /// Parquet's summary files, and takes `_name=value` for a partition (its `HadoopFSUtils.shouldFilterOutPathName`).
-fn is_hidden(folder: &str) -> bool {
+pub(crate) fn is_hidden(folder: &str) -> bool {
     let parquets = folder.starts_with("_metadata") || folder.starts_with("_common_metadata");
     folder.starts_with('.') || folder.starts_with('_') && !folder.contains('=') && !parquets
 }

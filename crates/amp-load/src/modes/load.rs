@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use amp_cli::RunError;
 use amp_core::ledger::Ledger;
-use amp_core::lock::LockError;
 use amp_core::stage::Staging;
 
 use super::Run;
 use super::follow::follow;
 use super::rounds::Rounds;
 use crate::manifest::Manifests;
+use crate::state::State;
 use crate::summary::Summary;
 use crate::threads;
 
@@ -25,27 +25,29 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
     let scan = run.scan()?;
     summary.files.found = scan.files.len();
     summary.place = place(root);
-    if scan.files.is_empty() && !follows && !may_put_manifests(run)? {
+    if scan.files.is_empty() && !follows && !may_put_more(run)? {
         tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }
     run.log_warnings();
     let staging = Staging::open(root).map_err(RunError::unusable)?.until(run.session.stop.flag());
-    let _lock = staging.lock("load").map_err(|error| match error {
-        LockError::Held(_) => RunError::temporary(error),
-        LockError::Io(..) => RunError::unusable(error),
-    })?;
+    let _lock = Run::lock(&staging, "load")?;
     // What another run loaded while we had no lock is gone.
     let scan = staging.scan().map_err(RunError::unusable)?;
     summary.files.found = scan.files.len();
     let plan = run.plan(scan)?;
     let manifests = run.manifests(&staging).await?.map(Arc::new);
-    if summary.files.found == 0 && !follows && !is_any_pending(manifests.as_ref()).await? {
+    let mut state = run.state().await?;
+    let lacks_state = state.as_mut().map_or(Ok(false), State::is_any_pending).map_err(RunError::temporary)?;
+    if summary.files.found == 0 && !follows && !lacks_state && !is_any_pending(manifests.as_ref()).await? {
         tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }
-    let rounds = Rounds::begin(run, staging, manifests).await?;
+    let rounds = Rounds::begin(run, run.connect().await?, manifests).await?;
     let ended = if follows { follow(run, &rounds).await } else { rounds.load(plan).await };
+    if let Some(state) = &mut state {
+        summary.state = Some(rounds.put_state(state).await);
+    }
     rounds.conclude(summary);
     ended
 }
@@ -57,12 +59,13 @@ fn place(root: &Path) -> String {
     format!("{}{missing}", path.display())
 }
 
-fn may_put_manifests(run: &Run<'_>) -> Result<bool, RunError> {
-    if run.settings.manifest_prefix.is_none() {
+/// Whether there may be anything to put besides files.
+fn may_put_more(run: &Run<'_>) -> Result<bool, RunError> {
+    if run.settings.manifest_prefix.is_none() && run.settings.state_prefix.is_none() {
         return Ok(false);
     }
-    let days = Ledger::at(&run.staging().state_dir()).days().map_err(RunError::unusable)?;
-    Ok(!days.is_empty())
+    let partitions = Ledger::at(&run.staging().state_dir()).partitions().map_err(RunError::unusable)?;
+    Ok(!partitions.is_empty())
 }
 
 async fn is_any_pending(manifests: Option<&Arc<Manifests>>) -> Result<bool, RunError> {

@@ -1,25 +1,30 @@
-//! What a call asks for: to load, to say what would be loaded, or to verify what was. What the three share is here.
+//! What a call asks for: to load, to say what would be loaded, to verify what was, or to bring its state back. What they share is here.
 
 mod check;
 mod dry_run;
 mod follow;
 mod load;
+mod put_state;
+mod restore;
 mod rounds;
 mod verify;
 
 use std::sync::Arc;
 
 use amp_cli::{Exit, Retrier, RunError, Session, Stop};
+use amp_core::lock::{LockError, RunLock};
 use amp_core::stage::{Scan, Staging};
 
 pub(crate) use check::check;
 pub(crate) use dry_run::dry_run;
 pub(crate) use load::load;
+pub(crate) use restore::restore;
 pub(crate) use verify::verify;
 
 use crate::manifest::{Destination, KeyTaken, Manifests};
 use crate::plan::{Plan, PlannedUpload};
 use crate::settings::Settings;
+use crate::state::State;
 use crate::store::S3Store;
 
 /// A run of any mode.
@@ -41,6 +46,14 @@ impl<'a> Run<'a> {
     /// The directory of files, which need not be there. A signal ends its waits for the other program.
     fn staging(&self) -> Staging {
         Staging::existing(&self.session.common.extracted_dir).until(self.session.stop.flag())
+    }
+
+    /// Holds off other runs of `program`.
+    fn lock(staging: &Staging, program: &str) -> Result<RunLock, RunError> {
+        staging.lock(program).map_err(|error| match error {
+            LockError::Held(_) => RunError::temporary(error),
+            LockError::Io(..) => RunError::unusable(error),
+        })
     }
 
     fn scan(&self) -> Result<Scan, RunError> {
@@ -71,6 +84,15 @@ impl<'a> Run<'a> {
         Manifests::open(staging, prefix, to).map(Some).map_err(RunError::unusable)
     }
 
+    /// The state in the bucket, if it is kept there.
+    async fn state(&self) -> Result<Option<State>, RunError> {
+        let Settings { bucket, state_prefix, .. } = self.settings;
+        let Some(prefix) = state_prefix else { return Ok(None) };
+        let endpoint = S3Store::custom_endpoint_of(bucket).await?;
+        let root = &self.session.common.extracted_dir;
+        State::open(root, prefix, &bucket.name, endpoint).map(Some).map_err(RunError::temporary)
+    }
+
     fn log_warnings(&self) {
         let Settings { keys, manifest_prefix, .. } = self.settings;
         let of_manifests = manifest_prefix.as_ref().and_then(|prefix| prefix.warning(keys));
@@ -78,10 +100,10 @@ impl<'a> Run<'a> {
     }
 
     /// Connects and makes sure that the bucket is there.
-    async fn connect(&self) -> Result<S3Store, RunError> {
+    async fn connect(&self) -> Result<Arc<S3Store>, RunError> {
         let store = self.store().await?;
         self.retrier.run(|_| store.check(self.settings.keys.prefix())).await?;
-        Ok(store)
+        Ok(Arc::new(store))
     }
 
     /// The bucket, of which nothing was asked yet.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use amp_cli::{Diagnostic, RunError};
 use amp_core::ledger::Ledger;
-use amp_core::stage::Staging;
 
 use super::Run;
 use crate::descriptors::Descriptors;
@@ -15,32 +14,33 @@ use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::settings::Settings;
 use crate::stats::RunStats;
+use crate::store::S3Store;
 use crate::summary::Summary;
 use crate::upload::{UploadJournal, UploadOptions, Uploader};
 
 /// What the rounds of a run share.
 pub(super) struct Rounds<'a> {
-    run: &'a Run<'a>,
+    pub(super) run: &'a Run<'a>,
     ledger: Ledger,
-    uploader: Arc<Uploader>,
-    manifests: Option<Arc<Manifests>>,
+    pub(super) uploader: Arc<Uploader>,
+    pub(super) manifests: Option<Arc<Manifests>>,
     recorder: Recorder,
     /// What became of the files of all rounds.
     pub(super) stats: Arc<RunStats>,
 }
 
 impl<'a> Rounds<'a> {
-    /// Connects, makes sure that the bucket is there, and aborts uploads that killed runs left open. For the holder of amp-load's lock.
+    /// Aborts uploads that killed runs left open in the bucket. For the holder of amp-load's lock.
     ///
     /// # Errors
     /// When nothing can be uploaded.
     pub(super) async fn begin(
         run: &'a Run<'a>,
-        staging: Staging,
+        store: Arc<S3Store>,
         manifests: Option<Arc<Manifests>>,
     ) -> Result<Self, RunError> {
         let Settings { bucket, checksum, multipart_threshold, concurrency, keep_local, .. } = run.settings;
-        let store = run.connect().await?;
+        let staging = run.staging();
         let endpoint = store.custom_endpoint();
         let journal = UploadJournal::open(&staging, &bucket.name, endpoint.clone()).map_err(RunError::unusable)?;
         let Descriptors { requests: max_requests, queue } = Descriptors::of_process();

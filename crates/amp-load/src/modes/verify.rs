@@ -56,7 +56,7 @@ pub(crate) async fn verify(run: &Run<'_>, days: u32, summary: &mut Summary) -> R
             (true, Some(Verified::default()), Some(planned.collect()));
         return Ok(());
     }
-    let store = Arc::new(run.connect().await?);
+    let store = run.connect().await?;
     let mut findings = Findings::default();
     let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
     let mut objects = objects.into_iter();

@@ -91,6 +91,8 @@ pub struct NewObject {
     pub content_type: &'static str,
     /// Write it only if the key does not exist.
     pub only_if_new: bool,
+    /// Write it in the bucket's default storage class, whatever that of data is: it is read again soon.
+    pub in_default_class: bool,
 }
 
 /// What S3 says of an object it holds; what it did not say is `None`.

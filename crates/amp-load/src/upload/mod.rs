@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod confirm;
+mod in_memory;
 mod journal;
 mod multipart;
 mod probe;
@@ -46,7 +47,7 @@ pub struct UploadOptions {
 
 /// Uploads files to one bucket. It does not return a receipt before S3 has confirmed the bytes.
 pub struct Uploader {
-    store: S3Store,
+    store: Arc<S3Store>,
     requests: Requests,
     /// Begins uploads anew; each request of theirs has its own retries.
     retrier: Arc<Retrier>,
@@ -60,7 +61,7 @@ pub struct Uploader {
 impl Uploader {
     /// An uploader that begins nothing more once `stop` is requested, and requests it when AWS refuses us.
     pub fn new(
-        store: S3Store,
+        store: Arc<S3Store>,
         retrier: Arc<Retrier>,
         journal: UploadJournal,
         options: UploadOptions,
@@ -84,8 +85,13 @@ impl Uploader {
     }
 
     /// The bucket.
-    pub fn store(&self) -> &S3Store {
+    pub fn store(&self) -> &Arc<S3Store> {
         &self.store
+    }
+
+    /// Repeats requests, and counts how often.
+    pub(crate) fn retrier(&self) -> &Arc<Retrier> {
+        &self.retrier
     }
 
     /// What a key is called in messages.

@@ -28,6 +28,7 @@ mod settings;
 mod shell;
 mod signals;
 mod starting;
+mod state;
 mod storing;
 mod support;
 mod tls;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use amp_core::checksum::Digester;
@@ -22,7 +23,7 @@ pub(crate) const BUCKET: &str = "lake";
 pub(crate) const FILES: [&str; 3] = ["7_2025-11-06_0#0.json", "7_2025-11-06_9#0.json", "7_2025-11-06_9#1.json"];
 
 pub(crate) struct Lab {
-    pub(crate) server: S3Server,
+    pub(crate) server: Arc<S3Server>,
     dir: TempDir,
 }
 
@@ -68,7 +69,12 @@ impl Lab {
     pub(crate) fn with(change: impl FnOnce(&mut S3Config)) -> Self {
         let mut config = S3Config::new(BUCKET);
         change(&mut config);
-        Self { server: S3Server::start(config).unwrap(), dir: tempfile::tempdir().unwrap() }
+        Self { server: Arc::new(S3Server::start(config).unwrap()), dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A machine with an empty disk and the same bucket.
+    pub(crate) fn another_machine(&self) -> Self {
+        Self { server: Arc::clone(&self.server), dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn quirky(quirks: Quirks) -> Self {

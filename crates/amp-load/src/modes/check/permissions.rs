@@ -49,7 +49,7 @@ pub(super) async fn check(run: &Run<'_>, store: S3Store, may_list: bool) -> Resu
         max_requests: 1,
     };
     // A refusal is what is looked for: it must not stop the run.
-    let uploader = Uploader::new(store, Arc::clone(&run.retrier), journal, options, run.stop.child());
+    let uploader = Uploader::new(Arc::new(store), Arc::clone(&run.retrier), journal, options, run.stop.child());
     let mut findings = vec![allowed_or_spared(
         LIST,
         may_list,
@@ -76,18 +76,19 @@ struct Target {
     pattern: String,
 }
 
-/// One of the files, and one of the manifests if there are to be any.
+/// One of the files, and one of the manifests and of the state objects if there are to be any.
 fn targets(settings: &Settings) -> Vec<Target> {
-    let Settings { keys, manifest_prefix, bucket, .. } = settings;
+    let Settings { keys, manifest_prefix, state_prefix, bucket, .. } = settings;
     let file = keys.key(SAMPLE).ok().map(|key| (keys.folder(), key));
     let id = SAMPLE_DAY.map(|day| ManifestId { day, project: Some(SAMPLE_PROJECT.to_owned()) });
     let manifest = manifest_prefix.as_ref().zip(id).map(|(prefix, id)| prefix.key(&id));
     let manifest = manifest.map(|key| (key[..key.rfind('/').map_or(0, |slash| slash + 1)].to_owned(), key));
+    let state = state_prefix.as_ref().map(|prefix| (prefix.as_str().to_owned(), prefix.marker()));
     let new = |(folder, key)| Target {
-        object: NewObject { key, content_type: "application/json", only_if_new: false },
+        object: NewObject { key, content_type: "application/json", only_if_new: false, in_default_class: false },
         pattern: format!("s3://{}/{folder}*", bucket.name),
     };
-    file.into_iter().chain(manifest).map(new).collect()
+    file.into_iter().chain(manifest).chain(state).map(new).collect()
 }
 
 fn is_denied(error: &StoreError) -> bool {

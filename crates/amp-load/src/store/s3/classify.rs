@@ -112,6 +112,14 @@ impl ErrorResponse {
         })
     }
 
+    /// What it means for one request that needs a permission which loading does not.
+    pub(super) fn into_kind_with(self, advice: impl Into<String>) -> StoreErrorKind {
+        match self.code.as_deref() {
+            Some(ACCESS_DENIED) => self.refused(advice),
+            _ => self.into_kind(false),
+        }
+    }
+
     /// What it means for one request. The answer to a HEAD has no body and so no code.
     pub(super) fn into_kind(mut self, head: bool) -> StoreErrorKind {
         if let Some(kind) = self.kind.take() {

@@ -5,6 +5,7 @@ mod causes;
 mod classify;
 mod connect;
 mod credentials;
+mod keys;
 mod object;
 mod operation;
 mod options;

@@ -26,18 +26,18 @@ const DAY: &str = "2025-11-06";
 const KEY: &str = "_manifests/2025-11-06.json";
 const ON: [&str; 2] = ["--manifest-prefix", "_manifests"];
 
-fn source(key: &str) -> SourceId {
+pub(crate) fn source(key: &str) -> SourceId {
     SourceId::new("amplitude.com", &Secret::new(key.into()))
 }
 
-fn hours(first: u32, last: u32) -> HourWindow {
+pub(crate) fn hours(first: u32, last: u32) -> HourWindow {
     let hour = |hour: u32| Hour::parse(&format!("{DAY}T{hour:02}")).unwrap();
     HourWindow::new(hour(first), hour(last)).unwrap()
 }
 
 impl Lab {
     /// Notes that hours are about to be fetched.
-    fn ask(&self, window: HourWindow) {
+    pub(crate) fn ask(&self, window: HourWindow) {
         let record = HourRecord::Asked { time: Utc::now(), window, source: source("key") };
         Ledger::at(&Staging::open(&self.extracted()).unwrap().state_dir())
             .append(window.start().date(), &record)
@@ -45,7 +45,7 @@ impl Lab {
     }
 
     /// Fetches hours as amp-extract does: asked, staged, published, noted.
-    fn fetch(&self, window: HourWindow, files: &[(&str, &[u8])]) {
+    pub(crate) fn fetch(&self, window: HourWindow, files: &[(&str, &[u8])]) {
         self.ask(window);
         self.fetch_with("key", &self.extracted(), window, files);
     }
@@ -80,7 +80,7 @@ impl Lab {
         ledger.append(day, &fetched).unwrap();
     }
 
-    fn fetch_all(&self, window: HourWindow) {
+    pub(crate) fn fetch_all(&self, window: HourWindow) {
         let files = FILES.map(|name| (name, events(name)));
         self.fetch(window, &files.each_ref().map(|(name, bytes)| (*name, bytes.as_slice())));
     }
