@@ -10,6 +10,7 @@ use amp_core::window::HourWindow;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use crate::done_days::DoneDays;
+use crate::empty_days::EmptyDay;
 use crate::hour_status::HourStatusReader;
 use crate::settings::Settings;
 use crate::sources::{first_owed, first_repaired, is_sane};
@@ -56,12 +57,14 @@ impl Owed {
             let daily = daily.and_then(|day| settings.shard.map_or(Some(day), |shard| day.shard(shard)));
             let is_within_reach = *day >= first_repaired;
             let hours = if is_within_reach { &mut owed.within_reach } else { &mut owed.older };
-            let mut all_final = true;
+            let empty = if is_within_reach { EmptyDay::of(*day, reader)? } else { EmptyDay::No };
+            let mut all_final = empty == EmptyDay::No;
             for hour in HourWindow::day(*day).hours() {
                 let status = reader.status(hour)?;
                 all_final &= status.is_final();
                 let is_wanted = daily.is_some_and(|daily| daily.contains(hour));
-                let is_owed = hour.settled_at() <= now && !status.is_done();
+                let is_done = status.is_done() && empty != EmptyDay::Doubtful;
+                let is_owed = hour.settled_at() <= now && !is_done;
                 if is_owed && (is_wanted || was_asked(hour, is_within_reach, reader)?) {
                     hours.push(hour);
                 }

@@ -49,8 +49,8 @@ pub struct HourIndex {
     pub(super) hours: HashMap<Hour, BTreeMap<Owner, HourEntry>>,
     /// The files of an hour when it was last got, whatever became of it since.
     last_fetched: HashMap<Hour, BTreeMap<Owner, Arc<[FileRecord]>>>,
-    /// When it was first noted of an hour, settled by then, that it has no data, as ever since.
-    empty_since: HashMap<Hour, BTreeMap<Owner, DateTime<Utc>>>,
+    /// What was noted of hours, settled by then, that have no data.
+    empty: HashMap<Hour, BTreeMap<Owner, Emptiness>>,
     digests: HashMap<Box<str>, Versions>,
     /// Of files whose names tell no hour: with which windows they came, and with which bytes.
     undated: HashMap<String, Vec<(Option<HourWindow>, Digest)>>,
@@ -58,6 +58,16 @@ pub struct HourIndex {
     asked: Vec<Owner>,
     splits: Vec<HourWindow>,
     pub(super) damaged: u64,
+}
+
+/// That an hour has no data, ever since it was first noted.
+#[derive(Debug)]
+struct Emptiness {
+    since: DateTime<Utc>,
+    /// How many runs noted it.
+    runs: u32,
+    /// Whether a run asked since the last of them.
+    is_asked: bool,
 }
 
 #[derive(Debug)]
@@ -102,7 +112,12 @@ impl HourIndex {
         match record {
             HourRecord::Asked { window, source, .. } => {
                 let owner = owners.owner_of(&source);
-                window.hours().for_each(|hour| self.set(hour, &owner, HourEntry::Unanswered));
+                for hour in window.hours() {
+                    if let Some(empty) = self.empty.get_mut(&hour).and_then(|owners| owners.get_mut(&owner)) {
+                        empty.is_asked = true;
+                    }
+                    self.set(hour, &owner, HourEntry::Unanswered);
+                }
             }
             HourRecord::Failed { window, source, error, .. } => {
                 let owner = owners.owner_of(&source);
@@ -132,11 +147,13 @@ impl HourIndex {
                 }
                 for hour in window.hours() {
                     let files: Arc<[FileRecord]> = by_hour.remove(&hour).unwrap_or_default().into();
-                    let empty_since = self.empty_since.entry(hour).or_default();
+                    let empty = self.empty.entry(hour).or_default();
                     if !files.is_empty() {
-                        empty_since.remove(&owner);
+                        empty.remove(&owner);
                     } else if requested_at >= hour.settled_at() {
-                        empty_since.entry(owner.clone()).or_insert(time);
+                        let new = Emptiness { since: time, runs: 0, is_asked: true };
+                        let empty = empty.entry(owner.clone()).or_insert(new);
+                        empty.runs += u32::from(std::mem::take(&mut empty.is_asked));
                     }
                     self.published(&files);
                     self.last_fetched.entry(hour).or_default().insert(owner.clone(), Arc::clone(&files));
@@ -195,7 +212,12 @@ impl HourIndex {
 
     /// When it was first noted that `hour`, asked for once it was settled, has no data, if that holds ever since. By this machine's clock.
     pub fn empty_since(&self, hour: Hour, owner: &Owner) -> Option<DateTime<Utc>> {
-        self.empty_since.get(&hour)?.get(owner).copied()
+        self.empty.get(&hour)?.get(owner).map(|empty| empty.since)
+    }
+
+    /// How many runs in a row noted of `hour`, asked for once it was settled, that it has no data.
+    pub fn empty_runs(&self, hour: Hour, owner: &Owner) -> u32 {
+        self.empty.get(&hour).and_then(|owners| owners.get(owner)).map_or(0, |empty| empty.runs)
     }
 
     /// The digests that a staged file of that name may have: its own, and those of a publication that was under way when its run ended.

@@ -377,3 +377,32 @@ fn an_hour_is_empty_since_its_first_settled_look_until_data_come() {
         assert_eq!(since(), expected);
     }
 }
+
+#[test]
+fn runs_that_found_an_hour_empty_are_counted_by_their_asking() {
+    let (_dir, ledger, day) = ledger();
+    let one = window("2025-11-06T00", "2025-11-06T00");
+    let asked = HourRecord::Asked { time: time(), window: one, source: source() };
+    let got = |files| HourRecord::Fetched {
+        time: time(),
+        window: one,
+        source: source(),
+        requested_at: one.start().settled_at(),
+        unsettled: vec![],
+        no_data: vec![],
+        files,
+    };
+    let runs = || ledger.hours(Partition::Day(day), &Owners::default()).unwrap().empty_runs(one.start(), &owner());
+    let records = [
+        (asked.clone(), 0),
+        (got(vec![]), 1),
+        (got(vec![]), 1),
+        (asked, 1),
+        (got(vec![]), 2),
+        (got(vec![file("1_2025-11-06_0#0.json", 1)]), 0),
+    ];
+    for (record, expected) in records {
+        ledger.append(day, &record).unwrap();
+        assert_eq!(runs(), expected, "{record:?}");
+    }
+}

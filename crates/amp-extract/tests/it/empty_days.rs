@@ -1,6 +1,6 @@
 //! A whole day without data right after a day with data is asked for once more before it is believed.
 
-use crate::support::{Lab, faketime, hours};
+use crate::support::{Lab, faketime, hours, wait_until};
 
 const EMPTY: &str = "2025-11-07";
 
@@ -58,4 +58,40 @@ fn the_day_after_an_empty_one_and_one_after_a_day_that_nobody_knows_are_believed
     let lab = Lab::faulty(&["hour=2025-11-06:no-data", "hour=2025-11-07:no-data"]);
     let document = lab.run(&["--start", "2025-11-06", "--end", "2025-11-07"]).exits(0);
     assert_eq!((hours(&document), &document["requests"]), ([48, 0, 48, 0, 0, 0], &2.into()));
+}
+
+#[test]
+fn a_day_is_asked_for_once_more_though_the_run_was_killed_before_the_day_before_came() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::new();
+    let at = |time: &str, args: &[&str]| lab.at(&library, time, args);
+    at("2025-11-06 03:15:00", &[]).run().exits(0);
+    lab.rule("hour=2025-11-07,times=1:no-data");
+    lab.rule("hour=2025-11-06,times=1:stall");
+    let running = at("2025-11-08 03:15:00", &["--parallel", "2"]).spawn();
+    let ledger = lab.path("extracted_data/.amp/hours/2025-11-07.jsonl");
+    wait_until("the empty day in the ledger", || {
+        std::fs::read_to_string(&ledger).is_ok_and(|text| text.contains("\"fetched\""))
+    });
+    running.signal("KILL");
+    running.wait();
+    at("2025-11-08 04:15:00", &[]).run().exits(0);
+    lab.assert_staged(&["2025-11-05", "2025-11-06"]);
+    let announced = at("2025-11-09 03:10:00", &["--status"]).run().exits(0)["next"]["requests"].take();
+    assert_eq!(announced.as_array().unwrap().len(), 2);
+    at("2025-11-09 03:15:00", &[]).run().exits(0);
+    lab.assert_staged(&["2025-11-05", "2025-11-06", "2025-11-07", "2025-11-08"]);
+}
+
+#[test]
+fn a_day_before_that_comes_with_a_later_run_makes_an_empty_day_asked_for_once_more_and_no_oftener() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::faulty(&["hour=2025-11-07:no-data", "hour=2025-11-06,times=2:status=503"]);
+    let at = |day: u32| lab.at(&library, &format!("2025-11-{day:02} 03:15:00"), &["--max-retries", "0"]).run();
+    at(7).exits(75);
+    assert_eq!(hours(&at(8).exits(1)), [48, 0, 24, 0, 24, 0]);
+    assert_eq!(at(9).exits(0)["requests"], 2);
+    assert_eq!(at(10).exits(0)["requests"], 2, "the empty day, once more");
+    assert_eq!(at(11).exits(0)["requests"], 1);
+    lab.assert_staged(&["2025-11-06", "2025-11-08", "2025-11-09", "2025-11-10"]);
 }
