@@ -1,6 +1,7 @@
-//! What is taken of every byte that goes by: CRC64NVME and newlines, a buffer of the size that the programs use at a time.
+//! What is taken of every byte that goes by: CRC64NVME, and events by date, a buffer of the size that the programs use at a time.
 
-use amp_core::checksum::{Digester, LineCounter};
+use amp_core::checksum::Digester;
+use amp_core::event_dates::EventCounter;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
@@ -10,10 +11,17 @@ fn main() {
     divan::main();
 }
 
-/// Lines of about 700 bytes, as events are.
+/// Rows of 1.5 KB, of which `event_time` is in the middle, as events are.
 fn events() -> Vec<u8> {
-    let line = [&[b'x'; 699][..], b"\n"].concat();
-    line.iter().copied().cycle().take(BUFFER).collect()
+    let columns = |name: &str| {
+        format!(",\"{name}_client_upload_time\":\"2025-11-06 10:00:00.000000\",\"{name}_carrier\":null").repeat(8)
+    };
+    let line = format!(
+        "{{\"adid\":null{},\"event_time\":\"2025-11-06 10:00:00.000000\",\"event_type\":\"page viewed\"{}}}\n",
+        columns("city"),
+        columns("uuid")
+    );
+    line.bytes().cycle().take(BUFFER).collect()
 }
 
 #[divan::bench]
@@ -27,11 +35,11 @@ fn digest(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
-fn count_lines(bencher: Bencher<'_, '_>) {
+fn count_events(bencher: Bencher<'_, '_>) {
     let bytes = events();
-    let mut counter = LineCounter::default();
     bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| {
+        let mut counter = EventCounter::default();
         counter.update(black_box(&bytes));
-        counter.lines()
+        counter.finish()
     });
 }

@@ -1,10 +1,9 @@
-//! What a file's bytes are known by: size, lines and CRC64NVME, taken once as the bytes go by.
+//! What a file's bytes are known by: size and CRC64NVME, taken once as the bytes go by.
 
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crc_fast::CrcAlgorithm::Crc64Nvme;
-use memchr::memchr_iter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A CRC64NVME checksum. Displays as S3 writes it: base64 of its eight bytes, the most significant first.
@@ -83,28 +82,6 @@ impl Digester {
     }
 }
 
-/// Counts lines as bytes go by: newlines, and the last line if it lacks one.
-#[derive(Debug, Default)]
-pub struct LineCounter {
-    newlines: u64,
-    open: bool,
-}
-
-impl LineCounter {
-    /// Takes in the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.newlines += memchr_iter(b'\n', bytes).count() as u64;
-        if let Some(last) = bytes.last() {
-            self.open = *last != b'\n';
-        }
-    }
-
-    /// How many lines so far.
-    pub fn lines(&self) -> u64 {
-        self.newlines + u64::from(self.open)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,20 +100,6 @@ mod tests {
         assert_eq!(crc.to_string(), "rosUhgp5mIg=");
         assert_eq!(serde_json::from_str::<Crc64>("\"rosUhgp5mIg=\"").unwrap(), crc);
         assert!(serde_json::from_str::<Crc64>("\"rosUhgp5\"").is_err());
-    }
-
-    #[test]
-    fn a_last_line_counts_with_and_without_its_newline() {
-        let lines = |parts: &[&[u8]]| {
-            let mut counter = LineCounter::default();
-            parts.iter().for_each(|part| counter.update(part));
-            counter.lines()
-        };
-        assert_eq!(lines(&[]), 0);
-        assert_eq!(lines(&[b"a"]), 1);
-        assert_eq!(lines(&[b"a\n", b""]), 1);
-        assert_eq!(lines(&[b"a\nb", b"c\n\n"]), 3);
-        assert_eq!(lines(&[&[b'\n'; 1000]]), 1000);
     }
 
     proptest! {

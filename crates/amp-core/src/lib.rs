@@ -6,11 +6,13 @@
 pub mod archive;
 pub mod checksum;
 pub mod disk;
+pub mod event_dates;
 pub mod examine;
 pub mod hint;
 pub mod hour;
 pub mod jsonl;
 pub mod ledger;
+pub mod lines;
 pub mod lock;
 pub mod name;
 pub mod progress;

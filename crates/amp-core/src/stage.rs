@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use crate::checksum::{Digest, Digester};
 use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
+use crate::event_dates::EventDates;
 use crate::ledger::{FileIdentity, FileRecord, UnpackedFile};
 use crate::lock::{self, LockError, RunLock};
 use crate::name::EntryName;
@@ -256,11 +257,18 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Waits until the bytes are on disk and closes the file. `digest` is what was written, `lines` how many events it holds.
+    /// Waits until the bytes are on disk and closes the file. `digest` is what was written, `lines` how many events it holds, `dates` of which
+    /// dates they are, where that is known.
     ///
     /// # Errors
     /// When the disk fails, or holds another number of bytes than the digest says.
-    pub fn seal(self, name: &EntryName, digest: Digest, lines: u64) -> Result<SealedFile, DiskError> {
+    pub fn seal(
+        self,
+        name: &EntryName,
+        digest: Digest,
+        lines: u64,
+        dates: Option<EventDates>,
+    ) -> Result<SealedFile, DiskError> {
         let path = &self.temporary.path;
         self.file.sync_all().context("sync", path)?;
         let metadata = self.file.metadata().context("look at", path)?;
@@ -268,7 +276,8 @@ impl PartialFile {
             let other = io::Error::other(format!("{} bytes were written, {} are there", digest.bytes, metadata.len()));
             return Err(other).context("sync", path);
         }
-        let record = FileRecord { name: name.to_string(), digest, lines, identity: Some(file_identity(&metadata)) };
+        let identity = Some(file_identity(&metadata));
+        let record = FileRecord { name: name.to_string(), digest, lines, dates, identity };
         Ok(SealedFile { temporary: self.temporary, record })
     }
 
@@ -411,7 +420,7 @@ mod tests {
         partial.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(bytes);
-        partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1).unwrap()
+        partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1, None).unwrap()
     }
 
     fn receipt(bytes: u64) -> Receipt {

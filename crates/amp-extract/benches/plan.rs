@@ -64,6 +64,7 @@ fn file(hour: Hour) -> FileRecord {
         name: format!("100011471_{}_{}#0.json", hour.date(), hour.of_day()),
         digest: Digest { bytes: 1 << 20, ..Digest::default() },
         lines: 1500,
+        dates: None,
         identity: None,
     }
 }

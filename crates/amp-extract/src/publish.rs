@@ -119,7 +119,8 @@ fn stage_files(
     }
     log_superseded(window, &files, ledger).map_err(of_disk)?;
     if !files.is_empty() {
-        let record = HourRecord::Staging { time: Utc::now(), window: Some(window), files: files.clone() };
+        let staged = files.iter().map(|file| FileRecord { dates: None, ..file.clone() }).collect();
+        let record = HourRecord::Staging { time: Utc::now(), window: Some(window), files: staged };
         ledger.append(window.start().date(), &record).map_err(of_disk)?;
         staging.publish(unpacked.files).map_err(of_disk)?;
     }

@@ -1,4 +1,4 @@
-//! The hot path: an entry's bytes through zip and gzip into a file, with CRCs, digest and line count taken as they go by.
+//! The hot path: an entry's bytes through zip and gzip into a file, with CRCs, digest and the count of events taken as they go by.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -8,7 +8,8 @@ use super::buffers::{INPUT_BYTES, OUTPUT_BYTES, fill};
 use super::entries::EventEntry;
 use super::error::ArchiveError;
 use super::unpacking::Shared;
-use crate::checksum::{Digester, LineCounter};
+use crate::checksum::Digester;
+use crate::event_dates::{EventCounter, EventDates};
 use crate::progress::Transfer;
 use crate::stage::{PartialFile, SealedFile};
 
@@ -28,11 +29,11 @@ impl<'a> Inflater<'a> {
         let failed = |error| event.failed(error);
         let mut file = self.shared.how.staging.partial()?;
         let keeps_gzip = event.keeps_gzip(self.shared.how.formats);
-        let (digest, lines) = if keeps_gzip {
+        let (digest, (lines, dates)) = if keeps_gzip {
             let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default(), shared: self.shared };
             let mut gzip = open_gzip(tee).map_err(failed)?;
-            let lines = self.pump(&mut gzip, event, |_| Ok(()))?;
-            (gzip.finish().map_err(failed)?.digester.digest(), lines)
+            let events = self.pump(&mut gzip, event, |_| Ok(()))?;
+            (gzip.finish().map_err(failed)?.digester.digest(), events)
         } else {
             let mut digester = Digester::default();
             let shared = self.shared;
@@ -42,17 +43,17 @@ impl<'a> Inflater<'a> {
                 shared.account(0, bytes.len() as u64).map_err(io::Error::other)?;
                 file.write_all(bytes)
             };
-            let lines = if event.gzipped {
+            let events = if event.gzipped {
                 let mut gzip = open_gzip(Stopped { reader: zipped, shared: self.shared }).map_err(failed)?;
-                let lines = self.pump(&mut gzip, event, write)?;
+                let events = self.pump(&mut gzip, event, write)?;
                 gzip.finish().map_err(failed)?;
-                lines
+                events
             } else {
                 self.pump(&mut BufReader::with_capacity(INPUT_BYTES, zipped), event, write)?
             };
-            (digester.digest(), lines)
+            (digester.digest(), events)
         };
-        Ok(file.seal(&event.file_name(self.shared.how.formats), digest, lines)?)
+        Ok(file.seal(&event.file_name(self.shared.how.formats), digest, lines, Some(dates))?)
     }
 
     /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer.
@@ -61,15 +62,15 @@ impl<'a> Inflater<'a> {
         reader: &mut impl Read,
         event: &EventEntry,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<u64, ArchiveError> {
-        let mut lines = LineCounter::default();
+    ) -> Result<(u64, EventDates), ArchiveError> {
+        let mut events = EventCounter::default();
         loop {
             let filled = fill(reader, &mut self.output).map_err(|error| event.failed(error))?;
             if filled == 0 {
-                return Ok(lines.lines());
+                return Ok(events.finish());
             }
             let bytes = &self.output[..filled];
-            lines.update(bytes);
+            events.update(bytes);
             self.shared.account(filled as u64, 0)?;
             write(bytes).map_err(|error| event.failed(error))?;
         }

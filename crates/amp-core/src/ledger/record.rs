@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::index::hour_within;
 use super::parse::RawRecord;
 use crate::checksum::Digest;
+use crate::event_dates::EventDates;
 use crate::hour::{Hour, parse_date};
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
@@ -25,6 +26,10 @@ pub struct FileRecord {
     pub digest: Digest,
     /// How many events it holds.
     pub lines: u64,
+    /// Of which dates they are by their `event_time`. Records of earlier versions lack it, and those of `staging`, which say what a file is
+    /// and not what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dates: Option<EventDates>,
     /// By what the same file is known again without reading it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,

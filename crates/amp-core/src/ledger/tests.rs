@@ -16,7 +16,13 @@ fn window(start: &str, end: &str) -> HourWindow {
 
 fn file(name: &str, bytes: u64) -> FileRecord {
     let digest = Digest { bytes, ..Digest::default() };
-    FileRecord { name: name.into(), digest, lines: 1, identity: Some(FileIdentity { inode: 7, mtime: -1 }) }
+    FileRecord {
+        name: name.into(),
+        digest,
+        lines: 1,
+        dates: None,
+        identity: Some(FileIdentity { inode: 7, mtime: -1 }),
+    }
 }
 
 fn source() -> SourceId {

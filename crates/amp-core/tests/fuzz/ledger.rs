@@ -88,6 +88,7 @@ fn files(script: &mut Script<'_>) -> Vec<FileRecord> {
             name: script.one_of(&NAMES).to_owned(),
             digest: digest(script),
             lines: u64::from(script.byte()),
+            dates: None,
             identity: (script.byte() & 1 == 0).then_some(FileIdentity { inode: 7, mtime: -1 }),
         })
         .collect()

@@ -11,6 +11,7 @@
 mod archives;
 mod check;
 mod concurrency;
+mod dates;
 mod disk;
 mod durability;
 mod empty_days;

@@ -10,6 +10,7 @@ mod put;
 use std::collections::BTreeMap;
 
 use amp_core::checksum::Crc64;
+use amp_core::event_dates::EventDates;
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourIndex, HourState, Owner, Partition};
 use amp_core::window::HourWindow;
@@ -39,6 +40,9 @@ pub struct Manifest {
     /// In the order of keys.
     files: Vec<ManifestFile>,
     totals: Totals,
+    /// Unknown where those of a file are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dates: Option<EventDates>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -171,6 +175,7 @@ impl CompleteDay {
     /// Which file is not.
     pub fn manifest(&self, loads: &LoadIndex, to: &Destination) -> Result<Manifest, Incomplete> {
         let mut files = Vec::with_capacity(self.files.len());
+        let mut dates = Some(EventDates::default());
         for (name, record) in &self.files {
             let load = loads.newest(name).ok_or_else(|| Incomplete::Unloaded(name.clone()))?;
             let same = load.digest == record.digest;
@@ -183,6 +188,10 @@ impl CompleteDay {
             if let Some(by) = loads.last_writer(load).filter(|by| by != name) {
                 return Err(Incomplete::Overwritten { file: name.clone(), by: by.to_owned() });
             }
+            dates = dates.zip(record.dates.as_ref().filter(|_| same)).map(|(mut sum, of_file)| {
+                sum.add(of_file);
+                sum
+            });
             let (bytes, crc64nvme) = (load.digest.bytes, load.digest.crc64nvme);
             files.push(ManifestFile { key: load.key.clone(), bytes, lines: same.then_some(record.lines), crc64nvme });
         }
@@ -197,7 +206,7 @@ impl CompleteDay {
         };
         let (bucket, hours) = (to.bucket.clone(), self.hours.clone());
         let ManifestId { day: date, project } = self.id.clone();
-        Ok(Manifest { version: VERSION, date, project, bucket, hours, files, totals })
+        Ok(Manifest { version: VERSION, date, project, bucket, hours, files, totals, dates })
     }
 }
 

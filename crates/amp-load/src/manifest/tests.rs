@@ -24,7 +24,7 @@ fn digest(text: &str) -> Digest {
 }
 
 fn file(name: &str, text: &str) -> FileRecord {
-    FileRecord { name: name.into(), digest: digest(text), lines: 2, identity: None }
+    FileRecord { name: name.into(), digest: digest(text), lines: 2, dates: None, identity: None }
 }
 
 fn load(name: &str, text: &str) -> LoadRecord {
@@ -115,6 +115,24 @@ fn a_manifest_says_what_the_day_holds_and_nothing_of_the_run() {
     let totals =
         serde_json::json!({"files": 2, "bytes": 3, "lines": 4, "hours_with_data": 1, "hours_without_data": 23});
     assert_eq!(said["totals"], totals);
+}
+
+#[test]
+fn events_by_date_add_up_where_they_are_known_of_every_file() {
+    let book = Book::new();
+    let dated = |name, dates: &str| FileRecord { dates: serde_json::from_str(dates).unwrap(), ..file(name, "1") };
+    let both = [load(FIRST, "1"), load(SECOND, "1")];
+    let first = dated(FIRST, r#"{"2025-11-05":1,"2025-11-06":1}"#);
+    book.fetched("a", (0, 23), &[], vec![first.clone(), dated(SECOND, r#"{"2025-11-06":1,"unknown":1}"#)]);
+    let said = book.said(&both, "{file}").unwrap();
+    assert_eq!(said["dates"], serde_json::json!({"2025-11-05": 1, "2025-11-06": 2, "unknown": 1}));
+    let accepted = LoadRecord { in_place_of: vec![digest("1")], ..load(FIRST, "changed") };
+    assert!(book.said(&[accepted, both[1].clone()], "{file}").unwrap().get("dates").is_none());
+    book.fetched("a", (9, 9), &[], vec![first, file(SECOND, "1")]);
+    assert!(book.said(&both, "{file}").unwrap().get("dates").is_none(), "an earlier version fetched one of them");
+    let empty = Book::new();
+    empty.fetched("a", (0, 23), &[], vec![]);
+    assert_eq!(empty.said(&[], "{file}").unwrap()["dates"], serde_json::json!({}));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use amp_core::checksum::Digester;
+use amp_core::event_dates::EventCounter;
 use amp_core::hour::Hour;
 use amp_core::ledger::{FileRecord, HourRecord, Ledger, Owners, Partition, SourceId};
 use amp_core::name::EntryName;
@@ -59,10 +60,11 @@ impl Lab {
             .map(|(name, bytes)| {
                 let mut partial = staging.partial().unwrap();
                 partial.write_all(bytes).unwrap();
-                let mut digester = Digester::default();
+                let (mut digester, mut events) = (Digester::default(), EventCounter::default());
                 digester.update(bytes);
-                let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-                partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), lines).unwrap()
+                events.update(bytes);
+                let (lines, dates) = events.finish();
+                partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), lines, Some(dates)).unwrap()
             })
             .collect();
         let files: Vec<_> = sealed.iter().map(|file| file.record().clone()).collect();
