@@ -220,6 +220,18 @@ impl Summary {
 }
 
 impl Summary {
+    /// What to do about a run that did not do all.
+    fn next(&self) -> Option<&'static str> {
+        match self.exit {
+            Exit::Refused => {
+                Some("`amp-extract --check` tests the keys; then run amp-extract again: the hours stay owed")
+            }
+            Exit::Temporary | Exit::Interrupted => Some("run amp-extract again: it fetches what is missing"),
+            Exit::Incomplete => Some("do what the errors say and run amp-extract again: it fetches what is missing"),
+            Exit::Done | Exit::Unusable => None,
+        }
+    }
+
     fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
         for window in &self.skipped {
             writeln!(out, "  skipped    {window}: done by an earlier run (--force fetches it again)")?;
@@ -328,9 +340,7 @@ impl Printed for Summary {
         )?;
         writeln!(out, "  seconds    {:.1}", self.seconds)?;
         self.write_skipped(out)?;
-        for Failure { error, .. } in &self.failures {
-            writeln!(out, "  failed     {error}")?;
-        }
-        Ok(())
+        // What failed stands on stderr, each once.
+        self.next().map_or(Ok(()), |next| writeln!(out, "next: {next}"))
     }
 }

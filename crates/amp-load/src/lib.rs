@@ -50,6 +50,7 @@ pub async fn run(settings: Settings, session: &Session) -> Summary {
     if let Err(error) = ended {
         summary.stopped_by(error);
     }
+    summary.count_unfinished();
     summary.retries = run.retrier.retries();
     summary.seconds = session.seconds();
     tracing::info!("{}", summary.line());

@@ -64,8 +64,10 @@ pub struct Files {
     pub uploaded: usize,
     /// Not uploaded because the bucket has them already.
     pub skipped: usize,
-    /// Neither.
+    /// Not loaded, for reasons that the failures name.
     pub failed: usize,
+    /// Those that nothing became of: the run ended before.
+    pub unfinished: usize,
     /// Deleted after confirmation.
     pub deleted: usize,
 }
@@ -159,6 +161,22 @@ impl Summary {
 }
 
 impl Summary {
+    /// Counts the files that nothing became of, once all others are counted.
+    pub(crate) fn count_unfinished(&mut self) {
+        let Files { found, uploaded, skipped, failed, .. } = self.files;
+        self.files.unfinished = found.saturating_sub(uploaded + skipped + failed);
+    }
+
+    /// What to do about a run that did not do all.
+    fn next(&self) -> Option<&'static str> {
+        match self.exit {
+            Exit::Refused => Some("`amp-load --check` names what is missing; then run amp-load again: no file is lost"),
+            Exit::Temporary | Exit::Interrupted => Some("run amp-load again: what is not loaded is still here"),
+            Exit::Incomplete => Some("do what the errors say and run amp-load again: what is not loaded is still here"),
+            Exit::Done | Exit::Unusable => None,
+        }
+    }
+
     fn write_head(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
         let bucket = self.bucket.as_deref().unwrap_or("BUCKET");
         writeln!(out, "{what} {} s3://{bucket}", self.outcome.name())
@@ -196,12 +214,12 @@ impl Document for Summary {
             ];
             page.labelled("last_run_objects", "Objects compared by the last run.", "state", &states);
         } else {
-            let Files { found, uploaded, skipped, failed, deleted } = self.files;
+            let Files { uploaded, skipped, failed, unfinished, deleted, .. } = self.files;
             let states = [
                 ("uploaded", count(uploaded)),
                 ("skipped", count(skipped)),
                 ("failed", count(failed)),
-                ("unfinished", count(found.saturating_sub(uploaded + skipped + failed))),
+                ("unfinished", count(unfinished)),
             ];
             page.labelled("last_run_files", "Files by what the last run made of them.", "state", &states);
             page.gauge("last_run_deleted_files", "Files deleted after their confirmation.", count(deleted));
@@ -258,12 +276,13 @@ impl Printed for Summary {
                 _ => writeln!(out)?,
             }
         } else {
-            let Files { found, uploaded, skipped, failed, deleted } = self.files;
+            let Files { found, uploaded, skipped, failed, unfinished, deleted } = self.files;
             self.write_head(out, "amp-load")?;
-            writeln!(
-                out,
-                "  files      {found} found: {uploaded} uploaded, {skipped} skipped, {failed} failed, {deleted} deleted"
-            )?;
+            write!(out, "  files      {found} found: {uploaded} uploaded, {skipped} skipped, {failed} failed")?;
+            if unfinished > 0 {
+                write!(out, ", {unfinished} unfinished")?;
+            }
+            writeln!(out, "; {deleted} deleted")?;
             writeln!(out, "  uploaded   {}", human_bytes(self.bytes_uploaded))?;
             if self.manifests > 0 {
                 writeln!(out, "  manifests  {} put", self.manifests)?;
@@ -272,9 +291,9 @@ impl Printed for Summary {
                 writeln!(out, "  state      {put} objects put, {deleted} deleted")?;
             }
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
-            for Failure { file, error, .. } in &self.failures {
-                let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
-                writeln!(out, "  failed     {file}{error}")?;
+            // What failed stands on stderr, each once.
+            if let Some(next) = self.next() {
+                writeln!(out, "next: {next}")?;
             }
         }
         Ok(())
@@ -296,7 +315,7 @@ mod tests {
             text,
             format!(
                 "{{\"program\":\"amp-load\",\"version\":\"{}\",\"outcome\":\"empty\",\"bucket\":\"lake\",\"files\":{{\"found\":0,\
-                 \"uploaded\":0,\"skipped\":0,\"failed\":0,\"deleted\":0}},\"bytes_uploaded\":0,\"seconds\":0.0,\"failures\":[],\"retries\":0,\"manifests\":0}}",
+                 \"uploaded\":0,\"skipped\":0,\"failed\":0,\"unfinished\":0,\"deleted\":0}},\"bytes_uploaded\":0,\"seconds\":0.0,\"failures\":[],\"retries\":0,\"manifests\":0}}",
                 env!("CARGO_PKG_VERSION")
             )
         );

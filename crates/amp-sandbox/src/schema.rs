@@ -6,7 +6,8 @@ use std::path::Path;
 use boon::{Compiler, Schemas};
 use serde_json::Value;
 
-/// Describes how `document` departs from its published schema; keys that the schema does not name count, too.
+/// Describes how `document` departs from its published schema; keys that the schema does not name count, too,
+/// and so do parts that do not add up.
 ///
 /// Consumers get open schemas, so that a later version may add keys. Here every key must be described.
 pub fn departure(document: &Value) -> Option<String> {
@@ -18,7 +19,22 @@ pub fn departure(document: &Value) -> Option<String> {
         Some(_) => "extract.json",
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema").join(name);
-    check(document, &path).err().map(|why| format!("not as docs/schema/{name} describes it: {why}"))
+    let invalid = check(document, &path).err().map(|why| format!("not as docs/schema/{name} describes it: {why}"));
+    invalid.or_else(|| missum(document))
+}
+
+/// The counts of a result whose parts do not add up to their whole.
+fn missum(document: &Value) -> Option<String> {
+    let parts_of = [
+        ("hours", "asked", &["extracted", "no_data", "skipped", "failed", "unfinished", "accepted"][..]),
+        ("files", "found", &["uploaded", "skipped", "failed", "unfinished"][..]),
+    ];
+    parts_of.into_iter().find_map(|(counts, whole, parts)| {
+        let counts = document.get(counts).filter(|counts| counts.get(whole).is_some())?;
+        let count = |name: &str| counts[name].as_u64().unwrap_or_default();
+        let sum: u64 = parts.iter().map(|part| count(part)).sum();
+        (sum != count(whole)).then(|| format!("{} {whole}, but the parts add up to {sum}: {counts}", count(whole)))
+    })
 }
 
 fn check(document: &Value, path: &Path) -> Result<(), String> {
@@ -57,6 +73,14 @@ mod tests {
             (0..24).map(|hour| json!({"hour": format!("2025-11-06T{hour:02}"), "data": false})).collect();
         let totals = json!({"files": 0, "bytes": 0, "lines": 0, "hours_with_data": 0, "hours_without_data": 24});
         json!({"version": 1, "date": "2025-11-06", "bucket": "lake", "hours": hours, "files": [], "totals": totals})
+    }
+
+    #[test]
+    fn counts_that_do_not_add_up_are_noticed() {
+        let files =
+            |uploaded| json!({"files": {"found": 3, "uploaded": uploaded, "skipped": 0, "failed": 1, "unfinished": 0}});
+        assert_eq!(missum(&files(2)), None);
+        assert!(missum(&files(1)).unwrap().contains("3 found, but the parts add up to 2"));
     }
 
     #[test]

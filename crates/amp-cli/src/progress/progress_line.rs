@@ -13,6 +13,12 @@ const LEAST_BAR: usize = 10;
 /// A name is shown beside a bar of at least [`LEAST_BAR`] only.
 const LEAST_NAME: usize = 16;
 
+/// Columns that stay free: the last one, since some terminals wrap when it is written, and two for the `^C` that a terminal writes behind
+/// the cursor. A line that wraps would not be taken away.
+const MARGIN: usize = 3;
+/// Before that a rate says nothing.
+const LEAST_TIME: Duration = Duration::from_secs(1);
+
 /// What is known of a transfer.
 #[derive(Debug, Default)]
 pub(super) struct ProgressLine<'a> {
@@ -32,8 +38,7 @@ pub(super) struct ProgressLine<'a> {
 impl ProgressLine<'_> {
     /// One line of less than `width` columns: what matters least is left out where room is short, and what is still too long is cut.
     pub(super) fn line(&self, width: usize) -> String {
-        // The last column stays free: some terminals wrap when it is written.
-        let width = width.saturating_sub(1);
+        let width = width.saturating_sub(MARGIN);
         let mut figures = self.figures();
         let label = measure_text_width(self.label);
         while figures.len() > 1 && label.min(LEAST_LABEL) + 1 + columns(&figures) > width {
@@ -70,6 +75,9 @@ impl ProgressLine<'_> {
         }
         if let Some((over, all)) = self.items {
             figures.push(format!("{over}/{all}"));
+        }
+        if self.elapsed < LEAST_TIME {
+            return figures;
         }
         figures.push(format!("{}/s", human_bytes(self.rate as u64)));
         if self.total.is_some_and(|total| self.done < total) && self.rate >= 1.0 {
@@ -116,8 +124,8 @@ mod tests {
             items: Some((3, 48)),
             rate: 51_200.0,
             left: Duration::from_secs(200),
+            elapsed: Duration::from_secs(20),
             current: "100011471_2025-11-06_10#0.json",
-            ..ProgressLine::default()
         }
     }
 
@@ -127,19 +135,26 @@ mod tests {
         assert!(line.starts_with("uploading 100011471_2025-11-06_10#0.json [="), "{line}");
         assert!(line.ends_with("] 1.0 MiB of 3.0 MiB, 3/48, 50.0 KiB/s, 3 min 20 s left"), "{line}");
         let squeezed = |width| upload().line(width).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(squeezed(48), "uploading 1.0 MiB of 3.0 MiB, 3/48, 50.0 KiB/s");
-        assert_eq!(squeezed(30), "uploading 1.0 MiB of 3.0 MiB");
+        assert_eq!(squeezed(50), "uploading 1.0 MiB of 3.0 MiB, 3/48, 50.0 KiB/s");
+        assert_eq!(squeezed(32), "uploading 1.0 MiB of 3.0 MiB");
         let long = "出出出出e\u{301}".repeat(20);
         for width in 0..200 {
             for label in ["uploading", "", &long] {
                 for current in ["", "a.json", &long] {
                     for total in [None, Some(0), Some(3 << 20)] {
                         let line = ProgressLine { label, current, total, ..upload() }.line(width);
-                        assert!(measure_text_width(&line) <= width.saturating_sub(1), "{width}: {line:?}");
+                        assert!(measure_text_width(&line) <= width.saturating_sub(MARGIN), "{width}: {line:?}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_rate_is_shown_only_after_a_second_of_it() {
+        let young = ProgressLine { elapsed: Duration::from_millis(900), ..upload() };
+        assert!(young.line(120).ends_with("1.0 MiB of 3.0 MiB, 3/48"), "{}", young.line(120));
+        assert!(upload().line(120).contains("/s, "));
     }
 
     #[test]
