@@ -33,22 +33,25 @@ pub trait Document: Printed {
     fn measure(&self, page: &mut Page);
 }
 
-/// A document with the labels of its run behind it.
+/// A document with what tells its run from others behind it.
 #[derive(Serialize)]
-struct Labelled<'a, D> {
+struct OfRun<'a, D> {
     #[serde(flatten)]
     document: &'a D,
+    run_id: &'a str,
     #[serde(skip_serializing_if = "Labels::is_empty")]
     labels: &'a Labels,
 }
 
 /// Writes the result to stdout. A reader that went away (`| head`) is no error.
-pub(crate) fn print<D: Printed>(document: &D, labels: &Labels, format: OutputFormat) -> io::Result<()> {
+pub(crate) fn print<D: Printed>(document: &D, run: &Report, format: OutputFormat) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written = match format {
         OutputFormat::Json => {
-            let labelled = Labelled { document, labels };
-            serde_json::to_writer(&mut out, &labelled).map_err(io::Error::from).and_then(|()| writeln!(out))
+            let Report { run_id, labels, .. } = run;
+            serde_json::to_writer(&mut out, &OfRun { document, run_id, labels })
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out))
         }
         OutputFormat::Text => document.write_text(&mut out),
     };

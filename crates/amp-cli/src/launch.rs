@@ -11,6 +11,7 @@ use indicatif::MultiProgress;
 use crate::args::{Common, CommonArgs, OutputFormat};
 use crate::check::{CheckReport, Finding};
 use crate::document::{Document, print, write_metrics};
+use crate::logging::DETAIL;
 use crate::metrics::Report;
 use crate::outcome::Exit;
 use crate::program::Program;
@@ -62,7 +63,7 @@ where
         common_args.check.then(|| CheckReport::new(&program, place, used, warnings, common_args.quiet > 0))
     };
     let unusable = |problems: &[String], report: &Report| match new_check("", &[], &[]) {
-        Some(found) => start.end_check(&found.unusable(problems), &report.labels, common_args.output),
+        Some(found) => start.end_check(&found.unusable(problems), &report, common_args.output),
         None => start.unusable::<D>(problems, common_args.output, report),
     };
 
@@ -88,7 +89,7 @@ where
     let (warnings, used) = resolver.notes();
     let unusable = |problems: &[String]| {
         if let Some(found) = new_check(&place, &used, &warnings) {
-            return start.end_check(&found.unusable(problems), &report.labels, common_args.output);
+            return start.end_check(&found.unusable(problems), &report, common_args.output);
         }
         let heard = warnings.iter().filter(|_| common_args.quiet < 2);
         heard.for_each(|warning| start.complain("warning", warning));
@@ -106,7 +107,7 @@ where
         subject,
         started,
     });
-    let guard = logging::install(program.name, common_args, &common, log.as_ref(), &bars);
+    let guard = logging::install(program.name, common_args, &common, log.as_ref(), &report.run_id, &bars);
     let is_terminal = io::stderr().is_terminal();
     let progress = progress::choose(common_args.progress, common_args.quiet > 0, is_terminal, &bars);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -114,8 +115,14 @@ where
         Err(error) => return unusable(&[format!("cannot start: {error}")]),
     };
     let labels = if common.labels.is_empty() { String::new() } else { format!(", labels {}", common.labels) };
-    tracing::info!("{} {}, process {}, {place}{labels}", program.name, program.version, std::process::id());
-    tracing::info!("settings: {}", used.join(", "));
+    let (process, run_id) = (std::process::id(), &report.run_id);
+    tracing::info!(
+        event = "start",
+        "{} {}, process {process}, run {run_id}, {place}{labels}",
+        program.name,
+        program.version
+    );
+    tracing::info!(event = "settings", "settings: {}", used.join(", "));
     let check_report = new_check(&place, &used, &warnings);
     if check_report.is_none() {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -138,9 +145,9 @@ where
 
     let is_silent = common_args.quiet > 0 && common_args.output == OutputFormat::Text && !start.only_looks();
     let (exit, printed) = match &ended {
-        Ended::Check(found) => (found.exit(), print(found, &report.labels, common_args.output)),
+        Ended::Check(found) => (found.exit(), print(found, &report, common_args.output)),
         Ended::Run(document) if is_silent => (document.exit(), Ok(())),
-        Ended::Run(document) => (document.exit(), print(document, &report.labels, common_args.output)),
+        Ended::Run(document) => (document.exit(), print(document, &report, common_args.output)),
     };
     let mut code = exit.code(interrupted);
     if let Err(error) = printed {
@@ -152,7 +159,7 @@ where
     {
         tracing::warn!("{error}");
     }
-    tracing::info!("exit code {code}");
+    tracing::info!(target: DETAIL, event = "exit", code, "exit code {code}");
     drop(guard);
     ExitCode::from(code)
 }

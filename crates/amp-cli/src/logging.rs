@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -16,10 +16,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt as layers};
 
 use crate::args::{Common, CommonArgs, LogFormat};
+use crate::json_log::JsonLines;
 use crate::run_log::RunLog;
 
 /// The target of warnings about what the run itself gets over, such as a retry: under `-q` nobody needs to read them.
 pub const PASSING: &str = "amp_passing";
+
+/// The target of what only `-vv` shows on stderr: each request, and what a machine reads. The log has it always.
+pub const DETAIL: &str = "amp_detail";
 
 /// Only our own crates speak: what libraries log may hold headers.
 fn ours(level: LevelFilter) -> Targets {
@@ -32,6 +36,7 @@ pub(crate) fn install(
     args: &CommonArgs,
     common: &Common,
     log: Option<&RunLog>,
+    run_id: &str,
     bars: &MultiProgress,
 ) -> Option<WorkerGuard> {
     let level = match (args.quiet, args.verbose) {
@@ -41,6 +46,9 @@ pub(crate) fn install(
         _ => LevelFilter::DEBUG,
     };
     let mut heard = ours(level);
+    if args.verbose < 2 {
+        heard = heard.with_target(DETAIL, LevelFilter::WARN.min(level));
+    }
     if args.quiet > 0 {
         heard = heard.with_target(PASSING, LevelFilter::ERROR);
     }
@@ -54,13 +62,18 @@ pub(crate) fn install(
     };
     let (file, guard) = file.map(|file| NonBlockingBuilder::default().lossy(false).finish(file)).unzip();
     let file = file.map(|file| {
-        let layer = layers::layer().with_ansi(false).with_writer(file);
+        // The message says all that the fields do but the hint.
+        let message = debug_fn(|writer, field, value| match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            "hint" => write!(writer, " hint={value:?}"),
+            _ => Ok(()),
+        });
+        let layer = layers::layer().with_ansi(false).with_writer(file).fmt_fields(message);
         match args.log_format {
             LogFormat::Text => layer.with_target(false).boxed(),
             LogFormat::Json => {
-                let labels = serde_json::to_string(&common.labels).unwrap_or_default();
-                let labels = if common.labels.is_empty() { String::new() } else { format!(",\"labels\":{labels}") };
-                layer.json().flatten_event(true).map_event_format(|json| Labelled { json, labels }).boxed()
+                let lines = JsonLines { run_id: run_id.to_owned(), labels: common.labels.clone() };
+                layer.event_format(lines).boxed()
             }
         }
     });
@@ -97,26 +110,6 @@ impl<'a> MakeWriter<'a> for Stderr {
     }
 }
 
-/// A JSON object a line, the labels of the run at its end.
-struct Labelled<F> {
-    json: F,
-    labels: String,
-}
-
-impl<S, N, F> FormatEvent<S, N> for Labelled<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = String::new();
-        self.json.format_event(context, Writer::new(&mut line), event)?;
-        let object = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
-        writeln!(writer, "{object}{}}}", self.labels)
-    }
-}
-
 /// `amp-load: warning: what happened`, and `amp-load: hint: what to do` below it, as other command-line programs write it.
 struct ForPeople {
     program: &'static str,
@@ -142,7 +135,7 @@ where
     }
 }
 
-/// The text of an event, its fields behind it, and its hint.
+/// The text of an event, which says all that its fields do but the hint.
 #[derive(Default)]
 struct Message {
     text: String,
@@ -151,11 +144,10 @@ struct Message {
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
         match field.name() {
-            "message" => self.text.insert_str(0, &text),
-            "hint" => self.hint = Some(text),
-            name => self.text.push_str(&format!(" {name}={text}")),
+            "message" => self.text = format!("{value:?}"),
+            "hint" => self.hint = Some(format!("{value:?}")),
+            _ => {}
         }
     }
 

@@ -30,10 +30,26 @@ pub trait Retryable: Display {
         false
     }
 
+    /// What it is about, for the log.
+    fn subject(&self) -> Subject {
+        Subject::default()
+    }
+
     /// Whether it is tried again for as long as [`RetryPolicy::retry_for`] says, however often.
     fn is_worth_waiting(&self) -> bool {
         true
     }
+}
+
+/// What a failed request was about, as the fields of the log have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The window asked for.
+    pub window: Option<String>,
+    /// The object.
+    pub url: Option<String>,
+    /// The HTTP status of the answer.
+    pub status: Option<u16>,
 }
 
 /// The one place where both programs wait and try again.
@@ -112,13 +128,22 @@ impl Retrier {
                 return Err(error.after(Effort { tries: tries + 1, time: began.elapsed() }));
             };
             let (seconds, number, most) = (wait.as_secs_f64(), counted + 1, policy.max_retries);
-            if number <= most {
-                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number} of {most})");
-            } else if is_last {
-                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s if it accepts other requests meanwhile");
-            } else {
-                tracing::warn!(target: PASSING, "{error}; retrying in {seconds:.1} s ({number}, for {retry_for:?} in all)");
-            }
+            let how = match number {
+                number if number <= most => format!(" ({number} of {most})"),
+                _ if is_last => " if it accepts other requests meanwhile".to_owned(),
+                number => format!(" ({number}, for {retry_for:?} in all)"),
+            };
+            let Subject { window, url, status } = error.subject();
+            tracing::warn!(
+                target: PASSING,
+                event = "retry",
+                window,
+                url,
+                status,
+                attempt = tries + 1,
+                seconds,
+                "{error}; retrying in {seconds:.1} s{how}"
+            );
             let accepts_others = || error.is_throttled() && self.successes.load(Ordering::Relaxed) > successes_before;
             let waited = async {
                 tokio::time::sleep(wait).await;

@@ -47,7 +47,9 @@ impl Start {
         let usable = resolver.finish().is_ok();
         let labels = if usable { labels } else { Labels::default() };
         let given = given.filter(|_| usable && !self.only_looks());
-        Report { job, labels, version, started, clock, given }
+        // As sortable as a time, and the same on no two hosts.
+        let run_id = format!("{}-{:08x}", started.format("%Y%m%dT%H%M%SZ"), fastrand::u32(..));
+        Report { job, run_id, labels, version, started, clock, given }
     }
 
     /// Whether the run changes nothing, and what it shows is all that it is for.
@@ -62,9 +64,9 @@ impl Start {
     }
 
     /// Ends a check that cannot go beyond the settings.
-    pub(crate) fn end_check(&self, report: &CheckReport, labels: &Labels, output: OutputFormat) -> ExitCode {
+    pub(crate) fn end_check(&self, report: &CheckReport, run: &Report, output: OutputFormat) -> ExitCode {
         // The exit code says it too, should stdout be closed.
-        print(report, labels, output).ok();
+        print(report, run, output).ok();
         ExitCode::from(report.exit().code(0))
     }
 
@@ -100,7 +102,7 @@ impl Start {
     fn refuse<D: Document>(&self, problems: &[String], output: OutputFormat, report: &Report) -> ExitCode {
         let document = D::unusable(problems);
         if output == OutputFormat::Json {
-            print(&document, &report.labels, output).ok();
+            print(&document, report, output).ok();
         }
         let code = Exit::Unusable.code(0);
         if let Err(error) = write_metrics(report, &document, code) {

@@ -170,6 +170,17 @@ impl ExportError {
         }
     }
 
+    /// What was asked for.
+    pub(crate) fn window(&self) -> HourWindow {
+        match self {
+            Self::Status { window, .. }
+            | Self::NotFound { window, .. }
+            | Self::Text { window, .. }
+            | Self::Untrusted { window, .. }
+            | Self::Transport { window, .. } => *window,
+        }
+    }
+
     /// The HTTP status, where it is the failure.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use amp_cli::Common;
 use amp_cli::settings::is_loopback;
+use amp_cli::{Common, DETAIL};
 use amp_core::secret::{Secret, scrub};
 use amp_core::window::HourWindow;
 use anyhow::Context;
@@ -90,7 +90,7 @@ impl ExportClient {
         let ends = [("start", window.start().compact()), ("end", window.end().compact())];
         let mut url = self.endpoint.clone();
         url.query_pairs_mut().extend_pairs(ends);
-        tracing::info!("{window}: GET {url}");
+        tracing::info!(target: DETAIL, event = "request", %window, %url, "{window}: GET {url}");
         let host = url.host_str().unwrap_or_default().to_owned();
         let request = self.http.get(url.clone()).basic_auth(self.api_key.expose(), Some(self.secret_key.expose()));
         let (asked_at, asked) = (Utc::now(), Instant::now());

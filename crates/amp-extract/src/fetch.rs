@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Instant;
 
-use amp_cli::{Exit, Retryable, RunError, Session, human_bytes};
+use amp_cli::{DETAIL, Exit, Retryable, RunError, Session, Subject, human_bytes};
 use amp_core::archive::{ArchiveError, ExportArchive, Limits, StreamingUnpacker};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::hint::Hint;
@@ -108,6 +108,10 @@ impl Retryable for FetchError {
         }
     }
 
+    fn subject(&self) -> Subject {
+        Subject { window: self.window().map(|window| window.to_string()), url: None, status: self.status() }
+    }
+
     /// 504 is documented as too much data: waiting does not help, asking for less does.
     fn is_worth_waiting(&self) -> bool {
         self.status() != Some(504)
@@ -153,6 +157,19 @@ impl FetchError {
             Self::ForeignHour { .. } => false,
             Self::GivenUp(error, _) => error.is_outage(),
             error => matches!(error.verdict(), Verdict::Transient { .. }),
+        }
+    }
+
+    /// The window that was not got.
+    fn window(&self) -> Option<HourWindow> {
+        match self {
+            Self::Export(error) => Some(error.window()),
+            Self::Archive(window, _) | Self::Disk(window, _) | Self::Internal(window) => Some(*window),
+            Self::ForeignHour { window, .. } | Self::NameTaken { window, .. } | Self::DiskFull { window, .. } => {
+                Some(*window)
+            }
+            Self::GivenUp(error, _) => error.window(),
+            Self::Stopped => None,
         }
     }
 
@@ -263,7 +280,16 @@ impl Fetcher<'_> {
         }
         drop(transfer);
         streaming.download_finished();
-        tracing::info!("{window}: HTTP 200, {bytes} bytes in {:.1} s", began.elapsed().as_secs_f64());
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(
+            target: DETAIL,
+            event = "archive_downloaded",
+            %window,
+            status = 200,
+            bytes,
+            seconds,
+            "{window}: HTTP 200, {bytes} bytes in {seconds:.1} s"
+        );
         let (file, path) = (flight.handle().map_err(disk)?, flight.whole().to_owned());
         let checked = tokio::task::spawn_blocking(move || ExportArchive::from_file(file, &path)).await;
         let export = checked.map_err(|_| FetchError::Internal(window))?;

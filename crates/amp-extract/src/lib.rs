@@ -29,7 +29,7 @@ mod window_hours;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use amp_cli::{Diagnostic, RunError, Session};
+use amp_cli::{DETAIL, Diagnostic, RunError, Session};
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
 use amp_core::ledger::{HourRecord, Ledger};
@@ -64,7 +64,8 @@ pub async fn run(settings: Settings, session: &Session) -> Report {
     }
     summary.conclude();
     summary.seconds = session.seconds();
-    tracing::info!("{}", summary.line());
+    let result = summary.line();
+    tracing::info!(target: DETAIL, event = "result", result, "{result}");
     Report::Run(summary)
 }
 

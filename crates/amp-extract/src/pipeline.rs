@@ -135,7 +135,7 @@ impl<'a> Pipeline<'a> {
                 self.request(window).await;
                 let overall = locked(&self.fetcher.overall);
                 overall.one_done();
-                tracing::info!("{window}: finished{}", overall.at(window));
+                tracing::info!(event = "window_finished", %window, "{window}: finished{}", overall.at(window));
             }
         };
         let mut lanes: Vec<_> = (0..self.lanes).map(|_| Box::pin(lane())).collect();
@@ -230,7 +230,7 @@ impl<'a> Pipeline<'a> {
             if are_both {
                 self.append(half, &HourRecord::Split { time: Utc::now(), window: half, status });
                 let told = Diagnostic::from(format!("{error}; so did the other half of {window}"));
-                self.not_got(half, told.with_hint("the next run tries smaller windows"), true);
+                self.not_got(half, told.with_hint("the next run tries smaller windows"), Some(504), true);
             } else {
                 self.note_split(half, &error, status, halves);
                 self.halves(halves).await;
@@ -282,7 +282,8 @@ impl<'a> Pipeline<'a> {
     }
 
     fn note_split(&self, window: HourWindow, error: &FetchError, status: u16, halves: (HourWindow, HourWindow)) {
-        tracing::warn!(target: PASSING, "{error}; split into {} and {}", halves.0, halves.1);
+        let (first, second) = halves;
+        tracing::warn!(target: PASSING, event = "split", %window, status, "{error}; split into {first} and {second}");
         self.summary().splits += 1;
         self.append(window, &HourRecord::Split { time: Utc::now(), window, status });
     }
@@ -332,7 +333,7 @@ impl<'a> Pipeline<'a> {
 
     /// `requested_at` decides, not the time of the answer: an hour may have settled in between.
     fn record_no_data(&self, window: HourWindow, requested_at: DateTime<Utc>, message: &str) {
-        tracing::warn!("{message}");
+        tracing::warn!(event = "no_data", %window, status = 404, "{message}");
         let day = window.start().date();
         let mut staged = came_of(window, requested_at, Vec::new(), &[]);
         log_unsettled(&staged.unsettled);
@@ -372,7 +373,7 @@ impl<'a> Pipeline<'a> {
             summary.bytes_extracted += bytes;
         }
         for OpenHours { window, why } in &staged.open {
-            self.not_got(*window, why.as_str().into(), false);
+            self.not_got(*window, why.as_str().into(), None, false);
         }
     }
 
@@ -385,11 +386,12 @@ impl<'a> Pipeline<'a> {
         }
         let told = Diagnostic::of(error);
         let told = if error.is_outage() { told.with_hint("the next run without a window asks again") } else { told };
-        self.not_got(window, told, error.is_outage());
+        self.not_got(window, told, error.status(), error.is_outage());
     }
 
-    fn not_got(&self, window: HourWindow, error: Diagnostic, is_outage: bool) {
-        error.error();
+    fn not_got(&self, window: HourWindow, error: Diagnostic, status: Option<u16>, is_outage: bool) {
+        let Diagnostic { message, hint } = &error;
+        tracing::error!(event = "window_failed", %window, status, hint, "{message}");
         self.summary().window_failed(window, error.clone(), is_outage);
         let source = self.ledger.source().clone();
         self.append(window, &HourRecord::Failed { time: Utc::now(), window, source, error: error.to_string() });

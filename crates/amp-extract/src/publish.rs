@@ -85,10 +85,15 @@ impl Publisher<'_> {
         let staged = unpacked.await.map_err(|_| FetchError::Internal(window))??;
         let bytes: u64 = staged.files.iter().map(|file| file.digest.bytes).sum();
         let files = staged.files.len();
+        let seconds = began.elapsed().as_secs_f64();
         tracing::info!(
-            "{window}: staged {files} files, {} in {:.1} s",
-            human_bytes(bytes),
-            began.elapsed().as_secs_f64()
+            event = "window_staged",
+            %window,
+            files,
+            bytes,
+            seconds,
+            "{window}: staged {files} files, {} in {seconds:.1} s",
+            human_bytes(bytes)
         );
         Ok(staged)
     }
@@ -109,12 +114,16 @@ fn stage_files(
     let of_disk = |error| FetchError::of_disk(window, error);
     check_undated_names(window, &files, ledger)?;
     for file in &files {
+        let FileRecord { name, digest, lines, .. } = file;
         tracing::info!(
-            "{window}: `{}` {} bytes, {} events, CRC64NVME {}",
-            file.name,
-            file.digest.bytes,
-            file.lines,
-            file.digest.crc64nvme
+            event = "file_unpacked",
+            %window,
+            file = name,
+            bytes = digest.bytes,
+            events = lines,
+            "{window}: `{name}` {} bytes, {lines} events, CRC64NVME {}",
+            digest.bytes,
+            digest.crc64nvme
         );
     }
     log_superseded(window, &files, ledger).map_err(of_disk)?;

@@ -25,7 +25,7 @@ pub mod tags;
 mod threads;
 pub mod upload;
 
-use amp_cli::{Finding, Session};
+use amp_cli::{DETAIL, Finding, Session};
 
 pub use args::Args;
 use modes::Run;
@@ -53,6 +53,7 @@ pub async fn run(settings: Settings, session: &Session) -> Summary {
     summary.count_unfinished();
     summary.retries = run.retrier.retries();
     summary.seconds = session.seconds();
-    tracing::info!("{}", summary.line());
+    let result = summary.line();
+    tracing::info!(target: DETAIL, event = "result", result, "{result}");
     summary
 }

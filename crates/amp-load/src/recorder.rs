@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use amp_cli::Diagnostic;
+use amp_cli::{DETAIL, Diagnostic};
 use amp_core::checksum::Digest;
 use amp_core::ledger::{Ledger, LoadRecord};
 use amp_core::receipt::{Proof, Receipt};
@@ -110,13 +110,24 @@ impl Recorder {
             Proof::ReadBack => "reading it back",
             Proof::Size => "size",
         };
-        tracing::info!("{file} {did} s3://{}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)", self.bucket);
+        let bucket = &self.bucket;
+        tracing::info!(
+            event = if already_there { "file_skipped" } else { "file_uploaded" },
+            file,
+            key,
+            bytes,
+            seconds,
+            "{file} {did} s3://{bucket}/{key} ({bytes} bytes, confirmed by {proof}, {seconds:.3} s)"
+        );
         self.stats.confirmed(bytes, already_there);
         if self.keep_local {
             return;
         }
         match staged.remove(&receipt) {
-            Ok(Removal::Deleted) => self.stats.deleted(),
+            Ok(Removal::Deleted) => {
+                tracing::info!(target: DETAIL, event = "file_deleted", file, key, bytes, "{file}: deleted");
+                self.stats.deleted();
+            }
             Ok(Removal::Replaced) => tracing::info!("{file} was replaced meanwhile and stays for the next run"),
             Err(error) => self.stats.delete_failed(&planned, &LoadError::from(error)),
         }

@@ -205,7 +205,8 @@ impl Counts {
 }
 
 fn failure_of(PlannedUpload { file, key }: &PlannedUpload, error: Diagnostic) -> Failure {
-    error.clone().within(file).error();
+    let Diagnostic { message, hint } = &error;
+    tracing::error!(event = "file_failed", file, key, hint, "{file}: {message}");
     let key = Some(key.clone()).filter(|key| !key.is_empty());
     Failure { file: Some(file.clone()), key, error }
 }

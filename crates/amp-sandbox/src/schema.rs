@@ -12,6 +12,7 @@ use serde_json::Value;
 /// Consumers get open schemas, so that a later version may add keys. Here every key must be described.
 pub fn departure(document: &Value) -> Option<String> {
     let name = match document["program"].as_str() {
+        None if document.get("level").is_some() => "log.json",
         None => "manifest.json",
         Some(_) if document.get("findings").is_some() => "check.json",
         Some("amp-load") => "load.json",

@@ -17,6 +17,8 @@ pub use page::Page;
 pub(crate) struct Report {
     /// What the names of the metrics begin with.
     pub(crate) job: String,
+    /// What tells the run from others.
+    pub(crate) run_id: String,
     pub(crate) version: &'static str,
     pub(crate) started: DateTime<Utc>,
     pub(crate) clock: Instant,
@@ -73,7 +75,15 @@ mod tests {
 
     fn report(job: &str, given: &Path) -> Report {
         let (labels, given) = (Labels::default(), Some(given.into()));
-        Report { job: job.into(), labels, version: "1", started: Utc::now(), clock: Instant::now(), given }
+        Report {
+            job: job.into(),
+            run_id: "run".into(),
+            labels,
+            version: "1",
+            started: Utc::now(),
+            clock: Instant::now(),
+            given,
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `logs/`: one file per run.
 
+use amp_sandbox::schema;
 use serde_json::Value;
 
 use crate::support::{DAY, HOUR, Lab};
@@ -60,15 +61,38 @@ fn what_failed_stands_in_the_log_too() {
 }
 
 #[test]
-fn under_log_format_json_each_line_is_an_object() {
-    let lab = Lab::faulty(&["req=1:status=503"]);
-    lab.run(&[&ALONE[..], &["--log-format", "json"]].concat()).exits(0);
-    let logs = lab.logs();
-    let lines: Vec<Value> = logs[0].1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.len() > 5);
-    assert!(lines.iter().all(|line| line["level"].is_string() && line["message"].is_string()));
-    assert!(lines.iter().all(|line| line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z'))), "{lines:?}");
-    assert!(lines.iter().any(|line| line["level"] == "WARN"));
+fn under_log_format_json_each_line_is_an_object_with_fields() {
+    let lab = Lab::faulty(&["req=1:status=503", &format!("window={DAY}:status=400")]);
+    let result = lab.run(&["--date", DAY, "--log-format", "json"]).exits(0);
+    let lines: Vec<Value> = lab.logs()[0].1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert_eq!(schema::departure(line), None, "{line:#}");
+        assert_eq!(line["run_id"], result["run_id"], "{line:#}");
+    }
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let retry = of("retry")[0];
+    assert_eq!(
+        (&retry["attempt"], &retry["status"], &retry["level"]),
+        (&1.into(), &503.into(), &"WARN".into()),
+        "{retry:#}"
+    );
+    assert_eq!(retry["window"], "2025-11-06T00..2025-11-06T23");
+    assert_eq!(of("split")[0]["status"], 400);
+    let downloaded = of("archive_downloaded");
+    assert_eq!((downloaded.len(), &downloaded[0]["status"]), (2, &200.into()));
+    assert!(downloaded[0]["bytes"].as_u64().unwrap() > 0 && downloaded[0]["seconds"].as_f64().is_some());
+    assert_eq!((of("request").len(), of("file_unpacked").len(), of("window_staged").len()), (4, 24, 2));
+    assert_eq!(of("result")[0]["result"]["hours"], result["hours"]);
+    assert_eq!(of("exit")[0]["code"], 0);
+}
+
+#[test]
+fn verbose_has_a_line_per_day_and_file_and_twice_verbose_each_request() {
+    let lab = Lab::new();
+    let once = lab.command(&[&ALONE[..], &["-v"]].concat()).run();
+    once.says(&["settings: ", "staged 1 files", "finished"]).does_not_say(&["GET ", "exit code"]);
+    let twice = lab.command(&[&ALONE[..], &["-vv", "--force"]].concat()).run();
+    twice.says(&["GET ", "exit code", "HTTP 200"]);
 }
 
 #[test]

@@ -80,7 +80,9 @@ impl Manifests {
         let noted = blocking(move || self.journal.append(ManifestRecord { load, positions })).await;
         match noted.and_then(|noted| noted.map_err(LoadError::from)) {
             Ok(()) => {
-                tracing::info!("{} -> {} ({} bytes)", planned.file, uploader.url(&planned.key), digest.bytes);
+                let PlannedUpload { file, key } = &planned;
+                let (bytes, url) = (digest.bytes, uploader.url(key));
+                tracing::info!(event = "manifest_uploaded", file, key, bytes, "{file} -> {url} ({bytes} bytes)");
                 stats.manifest_uploaded();
             }
             Err(error) => {

@@ -102,7 +102,8 @@ impl Findings {
         let error: Diagnostic = match finding {
             Finding::Same => {
                 self.verified.checked += 1;
-                tracing::info!("{url} is as it was loaded");
+                let key = &object.load.key;
+                tracing::info!(event = "object_verified", key, "{url} is as it was loaded");
                 return;
             }
             Finding::Missing => {
@@ -130,7 +131,8 @@ impl Findings {
                 if is_denied { told.with_hint(allow) } else { told }
             }
         };
-        error.error();
+        let Diagnostic { message, hint } = &error;
+        tracing::error!(event = "object_failed", file = object.load.file, key = object.load.key, hint, "{message}");
         self.failures.push(Failure { file: Some(object.load.file), key: Some(object.load.key), error });
     }
 

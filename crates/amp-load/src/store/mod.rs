@@ -6,7 +6,7 @@ mod s3;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use amp_cli::Retryable;
+use amp_cli::{Retryable, Subject};
 use amp_core::hint::Hint;
 use amp_core::receipt::{Algorithm, Checksum, Stored};
 use amp_core::retry::{Effort, Verdict};
@@ -282,6 +282,10 @@ impl Retryable for StoreError {
 
     fn is_throttled(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Throttled { .. })
+    }
+
+    fn subject(&self) -> Subject {
+        Subject { url: Some(self.target.clone()), ..Subject::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_cli::{Diagnostic, Retrier, Stop};
+use amp_cli::{DETAIL, Diagnostic, Retrier, Stop};
 use amp_core::disk::DiskError;
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Receipt};
@@ -237,7 +237,13 @@ impl Uploader {
         let aborted = tokio::time::timeout(ABORT_TIMEOUT, retrier.run(|_| self.store.abort(key, id))).await;
         let problem = match aborted {
             Ok(Ok(())) => {
-                tracing::info!("{}: the upload in parts was aborted", self.url(key));
+                tracing::info!(
+                    target: DETAIL,
+                    event = "upload_aborted",
+                    key,
+                    "{}: the upload in parts was aborted",
+                    self.url(key)
+                );
                 return true;
             }
             Ok(Err(error)) => error.to_string(),

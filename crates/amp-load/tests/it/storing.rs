@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use amp_sandbox::s3::{Quirks, S3Op};
+use amp_sandbox::schema;
 use serde_json::Value;
 
-use crate::support::{BUCKET, FILES, Lab, end, noise};
+use crate::support::{BUCKET, FILES, Lab, end, events, noise};
 
 const OWNER: &str = "111122223333";
 
@@ -157,4 +158,25 @@ fn the_example_policy_is_sound_and_the_docs_explain_each_action() {
         );
     }
     assert_eq!(serde_json::from_str::<Value>(json).unwrap(), policy, "docs/s3.md shows another policy");
+}
+
+#[test]
+fn under_log_format_json_each_line_has_fields() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,nth=1:status=503,code=SlowDown");
+    let result = lab.run(&["--log-format", "json", "--concurrency", "1"]).document();
+    let lines: Vec<Value> = lab.logs().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert_eq!(schema::departure(line), None, "{line:#}");
+        assert_eq!(line["run_id"], result["run_id"], "{line:#}");
+    }
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let uploaded = of("file_uploaded");
+    assert_eq!(uploaded.iter().map(|line| line["file"].as_str().unwrap()).collect::<Vec<_>>(), FILES);
+    assert_eq!((&uploaded[0]["key"], &uploaded[0]["bytes"]), (&FILES[0].into(), &events(FILES[0]).len().into()));
+    assert_eq!(of("file_deleted").len(), 3);
+    let retry = of("retry")[0];
+    assert_eq!((&retry["attempt"], &retry["url"]), (&1.into(), &format!("s3://lake/{}", FILES[0]).into()), "{retry:#}");
+    assert!(of("request").iter().any(|line| line["operation"] == "PutObject" && line["outcome"] == "done"));
+    assert_eq!(of("result")[0]["result"]["files"], result["files"]);
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use amp_cli::DETAIL;
 use amp_core::retry::Effort;
 use amp_core::secret::Secret;
 
@@ -57,7 +58,16 @@ impl Operation<'_> {
     {
         let began = Instant::now();
         let log = |status: &dyn Display| {
-            tracing::info!("{} {}: {status}, {:.3} s", self.operation, self.target, began.elapsed().as_secs_f64());
+            let (operation, url, seconds) = (self.operation, &self.target, began.elapsed().as_secs_f64());
+            tracing::info!(
+                target: DETAIL,
+                event = "request",
+                operation,
+                url,
+                outcome = %status,
+                seconds,
+                "{operation} {url}: {status}, {seconds:.3} s"
+            );
         };
         let monitor = monitor.unwrap_or_default();
         let mut request = std::pin::pin!(request);
