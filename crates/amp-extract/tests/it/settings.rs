@@ -137,7 +137,7 @@ fn the_region_chooses_the_endpoint_and_an_endpoint_of_ones_own_wins() {
     let lab = Lab::new();
     // Nothing leaves the machine: the proxy is a closed port.
     let host_of = |args: &[&str]| {
-        let run = lab.command(&ALONE).without("AMP_BASE_URL").args(&["-v", "--max-retries", "0"]).args(args);
+        let run = lab.command(&ALONE).without("AMP_BASE_URL").args(&["-vv", "--max-retries", "0"]).args(args);
         let ran = run.env("HTTPS_PROXY", closed_port()).run();
         ran.exits(75);
         let url = ran.stderr.split("GET ").nth(1).unwrap_or_else(|| panic!("{ran:#?}"));

@@ -46,6 +46,7 @@ fn the_document_has_the_promised_form() {
     let mut hours = vec!["never_asked"; 24];
     hours[4] = "staged";
     document["source"].take();
+    document["run_id"].take();
     let yesterday = days_ago(1);
     let expected = json!({
         "program": "amp-extract", "version": env!("CARGO_PKG_VERSION"),
@@ -55,6 +56,7 @@ fn the_document_has_the_promised_form() {
             "never_asked": 23},
         "hours_of_others": 0, "damaged_lines": 0, "not_loaded": 24, "owed_older": [],
         "next": {"requests": [{"start": format!("{yesterday}T00"), "end": format!("{yesterday}T23")}], "archives": []},
+        "run_id": null,
     });
     assert_eq!(document, expected);
 }
