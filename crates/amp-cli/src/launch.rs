@@ -63,7 +63,7 @@ where
         common_args.check.then(|| CheckReport::new(&program, place, used, warnings, common_args.quiet > 0))
     };
     let unusable = |problems: &[String], report: &Report| match new_check("", &[], &[]) {
-        Some(found) => start.end_check(&found.unusable(problems), &report, common_args.output),
+        Some(found) => start.end_check(&found.unusable(problems), report, common_args.output),
         None => start.unusable::<D>(problems, common_args.output, report),
     };
 
