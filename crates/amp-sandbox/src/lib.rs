@@ -30,6 +30,7 @@
 //! | [`credentials`] | STS, instance metadata, the container agent, IAM Identity Center, `credential_process` |
 //! | [`tls`] | [`tls::Authority`]: https for both servers, and what can be wrong with it |
 //! | [`proxy`] | a forward proxy that leads every host to one server |
+//! | [`distance`] | a long way to a server, with a round trip and a rate |
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
 //! | [`folder`] | the folder of a demo or a siege |
 //! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
@@ -39,6 +40,7 @@
 
 pub mod archive;
 pub mod credentials;
+pub mod distance;
 pub mod error;
 pub mod events;
 pub mod export;
@@ -59,4 +61,4 @@ pub mod tls;
 pub mod tools;
 mod xml;
 
-pub use script::size;
+pub use script::{duration, size};

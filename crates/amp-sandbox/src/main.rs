@@ -3,6 +3,7 @@
 mod data;
 mod demo;
 mod proof;
+mod relay;
 mod serve;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Command {
     /// Run both servers until Ctrl-C and print the .env for them
     #[command(after_long_help = GRAMMAR)]
     Serve(serve::ServeArgs),
+    /// Pass connections on to a server, as over a long way, until Ctrl-C; prints its own URL
+    Relay(relay::RelayArgs),
     /// Run amp-extract and amp-load against both servers and prove that every event arrived
     #[command(after_long_help = GRAMMAR)]
     Demo(demo::DemoArgs),
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve(args) => serve::run(&args).map(|()| true),
+        Command::Relay(args) => relay::run(&args).map(|()| true),
         Command::Demo(args) => demo::run(&args),
     };
     match done {

@@ -35,7 +35,10 @@ pub(crate) fn range(text: &str) -> Result<RangeInclusive<u32>, ParseError> {
 }
 
 /// `2s`, `500ms`, `1m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, ParseError> {
+///
+/// # Errors
+/// When it is not a length of time.
+pub fn duration(text: &str) -> Result<Duration, ParseError> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let count: u64 = number(digits)?;
     match &text[digits.len()..] {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{self, PathBuf};
 use std::str::FromStr;
 use std::thread;
+use std::time::Duration;
 
 use amp_sandbox::error::context;
 use amp_sandbox::export::{ExportConfig, ExportServer};
@@ -35,6 +36,9 @@ pub(crate) struct ServeArgs {
     /// Domain whose hosts name buckets, such as s3.localtest for amplitude-lake.s3.localtest
     #[arg(long, value_name = "DOMAIN")]
     s3_domain: Option<String>,
+    /// Time that S3 takes for each request, as for a round trip, such as 60ms
+    #[arg(long, value_name = "TIME", default_value = "0ms", hide_default_value = true, value_parser = amp_sandbox::duration)]
+    s3_latency: Duration,
     /// Objects of S3 have version ids
     #[arg(long)]
     s3_versioned: bool,
@@ -116,6 +120,7 @@ pub(crate) fn run(args: &ServeArgs) -> io::Result<()> {
         base_path: args.s3_base_path.clone(),
         domain: args.s3_domain.clone(),
         versioned: args.s3_versioned,
+        latency: args.s3_latency,
         tls,
         ..S3Config::new(BUCKET)
     };
