@@ -126,6 +126,8 @@ pub enum OutputFormat {
     Text,
     /// One JSON document.
     Json,
+    /// A page for a browser; for the status that amp-extract shows.
+    Html,
 }
 
 /// When progress bars are drawn.

@@ -1,6 +1,6 @@
 //! The result of a run, on stdout and in its metrics.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
@@ -16,6 +16,14 @@ pub trait Printed: Serialize {
     /// # Errors
     /// When `out` takes no more.
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes it as a page for a browser, where there is one.
+    ///
+    /// # Errors
+    /// When `out` takes no more.
+    fn write_html(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_text(out)
+    }
 }
 
 /// What a run says at its end.
@@ -54,6 +62,7 @@ pub(crate) fn print<D: Printed>(document: &D, run: &Report, format: OutputFormat
                 .and_then(|()| writeln!(out))
         }
         OutputFormat::Text => document.write_text(&mut out),
+        OutputFormat::Html => document.write_html(&mut BufWriter::new(&mut out)),
     };
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

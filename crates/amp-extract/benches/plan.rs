@@ -48,6 +48,7 @@ fn settings() -> Settings {
         download_dir: "downloaded_data".into(),
         lacks_key: false,
         status: false,
+        html: false,
         fail: false,
         keep_archives: false,
         format: Format::Json,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use amp_cli::Resolved;
 use amp_cli::settings::{Resolver, Setting, parse_bytes, parse_endpoint, parse_number, parse_parallelism};
+use amp_cli::{OutputFormat, Resolved};
 use amp_core::archive::Format;
 use amp_core::hour::Hour;
 use amp_core::ledger::SourceId;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub lacks_key: bool,
     /// Whether what became of the hours is shown, and nothing else done.
     pub status: bool,
+    /// Whether it is shown as a page, with the last runs.
+    pub html: bool,
     /// Whether settled hours that are not loaded are a failure of that look.
     pub fail: bool,
     /// Whether archives stay when their files are staged.
@@ -147,6 +149,9 @@ impl Settings {
         let max_unpacked = resolver.optional(&MAX_UNPACKED, args.max_unpacked.as_deref(), parse_bytes);
         let download_dir = resolver.path(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
+        if args.common.output == OutputFormat::Html && !args.status {
+            resolver.problem("--output html is for --status; write text or json".to_owned());
+        }
         let named = resolve_window(args, resolver, now);
         let (planned, shard, daily) = named?;
         if args.accept_missing && daily {
@@ -171,6 +176,7 @@ impl Settings {
                 secret_key: secret_key?,
                 lacks_key,
                 status: args.status,
+                html: args.common.output == OutputFormat::Html,
                 fail: args.fail,
                 download_dir: download_dir?,
                 keep_archives: args.keep_archives,

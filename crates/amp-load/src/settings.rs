@@ -3,10 +3,10 @@
 mod bucket_name;
 mod object_options;
 
-use amp_cli::Resolved;
 use amp_cli::settings::{
     Resolver, Setting, parse_bool, parse_bytes, parse_endpoint, parse_number, parse_parallelism, parse_plain,
 };
+use amp_cli::{OutputFormat, Resolved};
 use amp_core::receipt::Algorithm;
 use chrono::{DateTime, Utc};
 
@@ -87,6 +87,9 @@ const MAX_PUT_BYTES: u64 = 5 << 30;
 impl Settings {
     /// What `args`, the environment and `.env` say; what is wrong is noted in `resolver`.
     pub fn resolve(args: &Args, resolver: &mut Resolver, _now: DateTime<Utc>) -> Option<Resolved<Self>> {
+        if args.common.output == OutputFormat::Html {
+            resolver.problem("--output html is for amp-extract --status; write text or json".to_owned());
+        }
         let bucket = resolve_bucket(args, resolver);
         let keys = resolve_keys(args, resolver);
         let manifest_prefix =

@@ -43,6 +43,7 @@ mod splitting;
 mod staging;
 mod status;
 mod status_form;
+mod status_page;
 mod statuses;
 mod streaming;
 mod support;

@@ -1,4 +1,9 @@
-//! `--status`: what became of each hour of a window, and what the next run without a window would request. It only reads.
+//! `--status`: what became of each hour of a window, and what the next run without a window would request. It only reads. `text` shows it
+//! on a terminal, `html` in a browser, with what `runs` finds in the logs.
+
+mod html;
+mod runs;
+mod text;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -6,13 +11,14 @@ use std::io::{self, Write};
 use amp_cli::{Document, Exit, Outcome, Page, Printed, Session};
 use amp_core::disk::DiskError;
 use amp_core::hour::Hour;
-use amp_core::ledger::{Ledger, SourceId};
+use amp_core::ledger::{HourIndex, HourState, Ledger, SourceId};
 use amp_core::stage::Staging;
 use amp_core::window::{HourWindow, WindowSpec};
 use chrono::{DateTime, NaiveDate, Utc};
-use console::{Style, style};
+use console::Style;
 use serde::{Serialize, Serializer};
 
+use self::runs::LoggedRun;
 use crate::downloads::Downloads;
 use crate::hour_status::{HourStatus, HourStatusReader};
 use crate::plan::{Planner, Scope};
@@ -100,6 +106,32 @@ struct Next {
     archives: Vec<HourWindow>,
 }
 
+/// Hours that need a person, for one reason.
+#[derive(Debug)]
+struct Trouble {
+    window: HourWindow,
+    /// Which of [`STATES`].
+    state: usize,
+    reason: String,
+}
+
+/// Which set-up it is, and when it was looked at.
+#[derive(Debug)]
+struct About {
+    time: DateTime<Utc>,
+    dir: String,
+    labels: String,
+    runs: Vec<LoggedRun>,
+}
+
+impl About {
+    fn of(settings: &Settings, session: &Session) -> Self {
+        let dir = std::path::absolute(&session.common.extracted_dir).unwrap_or_default().display().to_string();
+        let runs = if settings.html { runs::latest(&session.common.log_dir) } else { Vec::new() };
+        Self { time: session.started, dir, labels: session.common.labels.to_string(), runs }
+    }
+}
+
 /// What became of each hour of a window.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -117,6 +149,12 @@ pub struct Status {
     next: Next,
     /// What no run asks for until it is named.
     owed_older: Vec<HourWindow>,
+    /// Why hours failed or vanished, for people.
+    #[serde(skip)]
+    troubles: Vec<Trouble>,
+    /// What a page shows besides.
+    #[serde(skip)]
+    about: About,
     #[serde(skip)]
     fails: bool,
     #[serde(skip)]
@@ -152,6 +190,8 @@ impl Status {
             damaged_lines: 0,
             not_loaded: 0,
             owed_older: Vec::new(),
+            troubles: Vec::new(),
+            about: About::of(settings, session),
             fails: settings.fail,
             next: Next { requests: Vec::new(), archives: Vec::new() },
             no_ledger: None,
@@ -174,6 +214,24 @@ impl Status {
         Ok(status)
     }
 
+    /// Keeps why an hour failed or vanished, together with the hours before it that did so for the same reason.
+    fn note_trouble(&mut self, hour: Hour, status: &HourStatus, known: &HourIndex) {
+        let reason = match status {
+            HourStatus::Failed => known.states(hour).find_map(|(_, state)| match state {
+                HourState::Failed(error) => Some(error.to_owned()),
+                _ => None,
+            }),
+            HourStatus::Vanished(file) => Some(format!("{file} is gone and was never loaded")),
+            _ => None,
+        };
+        let Some(reason) = reason else { return };
+        let before = self.troubles.last_mut().filter(|last| last.reason == reason && last.window.end().plus(1) == hour);
+        match before.map(|last| (HourWindow::new(last.window.start(), hour), last)) {
+            Some((Ok(window), last)) => last.window = window,
+            _ => self.troubles.push(Trouble { window: HourWindow::single(hour), state: state_of(status), reason }),
+        }
+    }
+
     /// Takes in the hours of one day.
     fn look(
         &mut self,
@@ -191,58 +249,11 @@ impl Status {
             }
             self.not_loaded += u64::from(hour.settled_at() <= now && !status.is_final());
             let index = state_of(&status);
+            self.note_trouble(hour, &status, reader.index(date)?);
             self.totals[index] += 1;
             *state = Some(index);
         }
         self.days.push(Day { day: date, hours: states });
-        Ok(())
-    }
-
-    fn write_picture(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "\n            00     06     12     18")?;
-        for Day { day, hours } in &self.days {
-            write!(out, "{day} ")?;
-            // Nothing behind the last hour of the window, so that no line ends in blanks.
-            let last = hours.iter().rposition(Option::is_some).unwrap_or_default();
-            for (number, state) in hours.iter().enumerate().take(last + 1) {
-                let gap = if number % 6 == 0 { " " } else { "" };
-                match state.map(|state| &STATES[state]) {
-                    Some(state) => write!(out, "{gap}{}", (state.style)().apply_to(state.letter))?,
-                    None => write!(out, "{gap} ")?,
-                }
-            }
-            writeln!(out)?;
-        }
-        writeln!(out)?;
-        for (state, total) in STATES.iter().zip(self.totals).filter(|(_, total)| *total > 0) {
-            let State { letter, name, means, style } = state;
-            let name = name.replace('_', " ");
-            writeln!(out, "  {} {name:<11} {total:>6}  {means}", style().apply_to(letter))?;
-        }
-        Ok(())
-    }
-
-    fn write_next(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.source.is_none() {
-            writeln!(out, "\nAMP_API_KEY is not set: this combines the hours of all keys and hosts.")?;
-        }
-        let requests = &self.next.requests;
-        let run = style("The next run without a window").bold();
-        match requests.len() {
-            0 => writeln!(out, "\n{run} would request nothing.")?,
-            1 => writeln!(out, "\n{run} would make 1 request:")?,
-            count => writeln!(out, "\n{run} would make {count} requests:")?,
-        }
-        requests.iter().try_for_each(|request| writeln!(out, "  {request}"))?;
-        if !self.next.archives.is_empty() {
-            writeln!(out, "\nAn earlier run downloaded these archives; the next run stages them without a request:")?;
-            self.next.archives.iter().try_for_each(|window| writeln!(out, "  {window}"))?;
-        }
-        if !self.owed_older.is_empty() {
-            writeln!(out, "\n{}", style("Owed, and older than --repair-days:").bold())?;
-            self.owed_older.iter().try_for_each(|window| writeln!(out, "  {window}"))?;
-            writeln!(out, "--start and --end fetch them; with --accept-missing they are given up.")?;
-        }
         Ok(())
     }
 }
@@ -286,27 +297,16 @@ impl Document for Report {
 
 impl Printed for Report {
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let status = match self {
-            Self::Run(summary) => return summary.write_text(out),
-            Self::Status(status) => status,
-        };
-        let window = status.window.map_or_else(|| "no hours".to_owned(), |window| window.to_string());
-        writeln!(out, "amp-extract status {window}, hours of UTC")?;
-        match &status.no_ledger {
-            Some(dir) => writeln!(out, "\nNo run has requested anything yet: there is no ledger in {dir}")?,
-            None => status.write_picture(out)?,
+        match self {
+            Self::Run(summary) => summary.write_text(out),
+            Self::Status(status) => status.write_text(out),
         }
-        if status.hours_of_others > 0 {
-            let count = status.hours_of_others;
-            writeln!(
-                out,
-                "\n{count} of the hours never requested were requested with another key or from another host."
-            )?;
+    }
+
+    fn write_html(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Run(summary) => summary.write_text(out),
+            Self::Status(status) => status.write_html(out),
         }
-        if status.damaged_lines > 0 {
-            let count = status.damaged_lines;
-            writeln!(out, "\nDamaged lines of the ledger, skipped: {count}.")?;
-        }
-        status.write_next(out)
     }
 }
