@@ -170,12 +170,12 @@ impl Printed for CheckReport {
                 Level::Warning => "warning",
                 Level::Failed => "failed",
             };
-            writeln!(out, "{level:<8} {name:<27} {message}")?;
+            writeln!(out, "{level:<8} {name:<30} {message}")?;
             if let Some(hint) = hint {
-                writeln!(out, "{:36} {hint}", "")?;
+                writeln!(out, "{:39} {hint}", "")?;
             }
             if *name == "settings" && level == "ok" {
-                self.settings.iter().try_for_each(|setting| writeln!(out, "{:36} {setting}", ""))?;
+                self.settings.iter().try_for_each(|setting| writeln!(out, "{:39} {setting}", ""))?;
             }
         }
         let (failed, warnings) = (self.count(Level::Failed), self.count(Level::Warning));

@@ -1,6 +1,6 @@
 //! What a shell is given once: completions and the manual page, both made from the flags themselves.
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
@@ -10,7 +10,7 @@ use crate::args::CommonArgs;
 pub(crate) fn text<A: CommandFactory>(args: &CommonArgs) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     if let Some(shell) = args.completions {
-        let mut command = A::command();
+        let mut command = A::command().mut_args(without_files);
         let name = command.get_name().to_owned();
         clap_complete::generate(shell, &mut command, name, &mut text);
     } else if args.man {
@@ -20,6 +20,12 @@ pub(crate) fn text<A: CommandFactory>(args: &CommonArgs) -> Option<Vec<u8>> {
         return None;
     }
     Some(text)
+}
+
+/// Has shells offer no files where the value is not one, such as a day.
+fn without_files(arg: Arg) -> Arg {
+    let may_be_a_file = arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::Unknown;
+    if may_be_a_file { arg.value_hint(ValueHint::Other) } else { arg }
 }
 
 /// The end of `--help` goes in as sections of its own, line by line, which [`Man::render`] would run together.

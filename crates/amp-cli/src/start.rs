@@ -84,11 +84,13 @@ impl Start {
 
     /// A command line that was not taken; `--help` and `--version` are no errors.
     pub(crate) fn unparsed<D: Document>(&self, error: &clap::Error, environment: HashMap<String, String>) -> ExitCode {
-        // A stdout that is closed (`--help | head -1`) is no error either.
-        error.print().ok();
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            // A stdout that is closed (`--help | head -1`) is no error either.
+            error.print().ok();
             return ExitCode::SUCCESS;
         }
+        // As all others, it names the program: mail of cron has those of two.
+        write!(io::stderr(), "{}: {error}", self.program.name).ok();
         let dotenv = DotEnv::named_or_nearest(self.value("--env-file").map(Path::new)).ok().flatten();
         let labels: Vec<_> = self.values("--label").map(str::to_owned).collect();
         let report = self.report(Resolver::new(environment, dotenv), self.value("--metrics-file"), &labels);

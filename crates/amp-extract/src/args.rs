@@ -56,7 +56,7 @@ pub(crate) const MAX_RATIO: Setting =
 /// is every hour that a named window asked for and did not get.
 /// The keys are read from AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; never from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "amp-extract", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "amp-extract", version, args_override_self = true, allow_negative_numbers = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
     /// One day of UTC, 00 to 23: 2025-11-06, yesterday or today
     #[arg(long, value_name = "DAY", help_heading = "Window")]

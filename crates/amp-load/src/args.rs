@@ -79,7 +79,7 @@ pub(crate) const DAYS: Setting =
 /// Credentials are AWS_ACCESS_KEY and AWS_SECRET_KEY, in the environment or in .env, or else what the AWS SDK finds
 /// (profiles, SSO, container and instance roles); never the command line.
 #[derive(Debug, Parser)]
-#[command(name = "amp-load", version, args_override_self = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "amp-load", version, args_override_self = true, allow_negative_numbers = true, after_help = MORE_HELP, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Args {
     #[arg(long, help = BUCKET.help(), value_name = "NAME", help_heading = "Bucket")]
     pub(crate) bucket: Option<String>,

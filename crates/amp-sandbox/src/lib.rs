@@ -55,6 +55,7 @@ mod random;
 pub mod s3;
 pub mod schema;
 mod script;
+pub mod snapshot;
 pub mod strace;
 pub mod time;
 pub mod tls;

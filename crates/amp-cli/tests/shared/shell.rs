@@ -87,19 +87,35 @@ fn completions_are_scripts_that_know_every_flag() {
     }
 }
 
-#[test]
-fn in_bash_the_beginning_of_a_flag_becomes_the_flag() {
-    let script = printed(&["--completions", "bash"]);
+/// What bash offers in the repository's directory for the last of `words`; `None` without bash.
+fn offered_by_bash(words: &[&str]) -> Option<String> {
+    let (line, last, before) = (words.join(" "), words.last()?, words.iter().rev().nth(1).unwrap_or(&NAME));
     let ask = format!(
         "
-COMP_WORDS=({NAME} --metr)
-COMP_CWORD=1
-$(complete -p {NAME} | sed 's:.*-F \\([^ ]*\\).*:\\1:') {NAME} --metr {NAME}
+cd {}
+COMP_WORDS=({NAME} {line})
+COMP_CWORD={}
+$(complete -p {NAME} | sed 's:.*-F \\([^ ]*\\).*:\\1:') {NAME} '{last}' {before}
 echo \"${{COMPREPLY[@]}}\"
-"
+",
+        env!("CARGO_MANIFEST_DIR"),
+        words.len()
     );
-    let Some((_, reply, _)) = piped("bash", &["--norc"], &(script + &ask)) else { return };
-    assert_eq!(reply.trim(), "--metrics-file");
+    let (_, reply, _) = piped("bash", &["--norc"], &(printed(&["--completions", "bash"]) + &ask))?;
+    Some(reply.trim().to_owned())
+}
+
+#[test]
+fn in_bash_the_beginning_of_a_flag_becomes_the_flag() {
+    let Some(reply) = offered_by_bash(&["--metr"]) else { return };
+    assert_eq!(reply, "--metrics-file");
+}
+
+#[test]
+fn in_bash_files_are_offered_only_where_a_file_is_wanted() {
+    let Some(reply) = offered_by_bash(&["--env-file", "Car"]) else { return };
+    assert_eq!(reply, "Cargo.toml");
+    assert_eq!(offered_by_bash(&["--max-retries", "Car"]).unwrap(), "Car");
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod secrets;
 mod settings;
 mod shell;
 mod signals;
+mod snapshots;
 mod splitting;
 mod staging;
 mod status;

@@ -27,6 +27,7 @@ mod multipart;
 mod settings;
 mod shell;
 mod signals;
+mod snapshots;
 mod starting;
 mod state;
 mod storing;

@@ -1,0 +1,81 @@
+//! What people see, as files in `snapshots/`: a change of words is a diff there. `docs/testing.md` says how they are updated.
+
+use std::path::Path;
+
+use amp_sandbox::snapshot;
+
+use crate::support::{BUCKET, FILES, Lab, end};
+
+/// Compares what `args` print with the snapshot of that name.
+fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
+    let mut command = lab.bare(args);
+    command.envs(lab.server.env(BUCKET)).env("AMP_RETRY_BASE", "5ms");
+    let ended = end(command);
+    let code = ended.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+    let printed =
+        format!("$ amp-load {}\n{}--- stderr\n{}--- exit code {code}\n", args.join(" "), ended.stdout, ended.stderr);
+    let url = lab.server.endpoint_url();
+    let (host, dir) = (url.trim_start_matches("http://"), lab.path(""));
+    let masks = [
+        (url.as_str(), "URL"),
+        (host, "HOST"),
+        (dir.to_str().unwrap().trim_end_matches('/'), "DIR"),
+        (env!("CARGO_PKG_VERSION"), "VERSION"),
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(format!("{name}.txt"));
+    snapshot::departure(&path, &printed, &masks)
+}
+
+#[test]
+fn what_people_see_is_as_it_was_reviewed() {
+    let cases = [
+        ("help_short", "", vec!["-h"]),
+        ("help_long", "", vec!["--help"]),
+        ("complete", "", vec!["--prefix", "raw/"]),
+        ("dry_run", "", vec!["--dry-run", "--key-template", "date={date}/{file}"]),
+        ("check", "", vec!["--check", "--prefix", "raw/", "--manifest-prefix", "_manifests", "--tags", "a=b"]),
+        ("exit_2_collision", "", vec!["--key-template", "{project}/{year}"]),
+        ("exit_1_exists", "", vec!["--if-exists", "fail"]),
+        (
+            "exit_2_settings",
+            "",
+            vec![
+                "--bucket",
+                "s3://lake/x",
+                "--concurrency",
+                "-1",
+                "--checksum",
+                "md5",
+                "--key-template",
+                "{yyyy}/{file}",
+            ],
+        ),
+        ("exit_2_flag", "", vec!["--buckt", "lake"]),
+        ("exit_3_no_bucket", "", vec!["--bucket", "pond"]),
+        ("exit_3_denied", "op=PutObject:status=403,code=AccessDenied", vec!["--concurrency", "1"]),
+        ("exit_3_check", "op=CreateMultipartUpload:status=403,code=AccessDenied", vec!["--check"]),
+        ("exit_75_outage", "op=HeadBucket:status=503,code=SlowDown", vec!["--max-retries", "0"]),
+    ];
+    let mut departures: Vec<String> = Vec::new();
+    for (name, rule, args) in cases {
+        let lab = Lab::new();
+        match name {
+            // Which of several is refused first is chance.
+            "exit_3_denied" => lab.stage(FILES[0], b"{}\n"),
+            _ => lab.stage_all(),
+        }
+        if name == "exit_1_exists" {
+            lab.server.put_object_directly(BUCKET, FILES[0], b"another").unwrap();
+        }
+        if !rule.is_empty() {
+            lab.rule(rule);
+        }
+        departures.extend(check(name, &lab, &args));
+    }
+    let lab = Lab::staged();
+    lab.run(&[]);
+    departures.extend(check("nothing_to_load", &lab, &[]));
+    lab.server.delete_object_directly(BUCKET, FILES[0]);
+    departures.extend(check("verify", &lab, &["--verify"]));
+    assert!(departures.is_empty(), "{}", departures.join("\n"));
+}
