@@ -1,7 +1,8 @@
-//! What is taken of every byte that goes by: CRC64NVME, and events by date, a buffer of the size that the programs use at a time.
+//! What is taken of every byte that goes by: CRC64NVME, events by date and rows, a buffer of the size that the programs use at a time.
 
 use amp_core::checksum::Digester;
 use amp_core::event_dates::EventCounter;
+use amp_core::rows::RowCounter;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
@@ -41,5 +42,15 @@ fn count_events(bencher: Bencher<'_, '_>) {
         let mut counter = EventCounter::default();
         counter.update(black_box(&bytes));
         counter.finish()
+    });
+}
+
+#[divan::bench]
+fn rows(bencher: Bencher<'_, '_>) {
+    let bytes = events();
+    bencher.counter(BytesCount::of_slice(&bytes)).bench_local(|| {
+        let mut counter = RowCounter::default();
+        counter.update(black_box(&bytes));
+        counter.rows()
     });
 }

@@ -19,6 +19,7 @@ pub mod progress;
 pub mod receipt;
 pub mod reserve;
 pub mod retry;
+pub mod rows;
 pub mod secret;
 pub mod stage;
 pub mod window;

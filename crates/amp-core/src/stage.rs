@@ -20,6 +20,7 @@ use crate::lock::{self, LockError, RunLock};
 use crate::name::EntryName;
 use crate::receipt::Receipt;
 use crate::reserve::Reserve;
+use crate::rows::RowFingerprint;
 
 /// The directory of the programs' own state within `extracted_data/`.
 pub const STATE_DIR: &str = ".amp";
@@ -258,7 +259,7 @@ pub struct PartialFile {
 
 impl PartialFile {
     /// Waits until the bytes are on disk and closes the file. `digest` is what was written, `lines` how many events it holds, `dates` of which
-    /// dates they are, where that is known.
+    /// dates they are and `rows` what they add up to, where that is known.
     ///
     /// # Errors
     /// When the disk fails, or holds another number of bytes than the digest says.
@@ -268,6 +269,7 @@ impl PartialFile {
         digest: Digest,
         lines: u64,
         dates: Option<EventDates>,
+        rows: Option<RowFingerprint>,
     ) -> Result<SealedFile, DiskError> {
         let path = &self.temporary.path;
         self.file.sync_all().context("sync", path)?;
@@ -277,7 +279,7 @@ impl PartialFile {
             return Err(other).context("sync", path);
         }
         let identity = Some(file_identity(&metadata));
-        let record = FileRecord { name: name.to_string(), digest, lines, dates, identity };
+        let record = FileRecord { name: name.to_string(), digest, lines, dates, rows, identity };
         Ok(SealedFile { temporary: self.temporary, record })
     }
 
@@ -420,7 +422,7 @@ mod tests {
         partial.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(bytes);
-        partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1, None).unwrap()
+        partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1, None, None).unwrap()
     }
 
     fn receipt(bytes: u64) -> Receipt {

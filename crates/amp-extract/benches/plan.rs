@@ -41,6 +41,7 @@ fn settings() -> Settings {
         repair_days: 0,
         force: false,
         accept_missing: false,
+        verify: false,
         any_404_is_empty: false,
         base_url: "http://127.0.0.1".parse().unwrap(),
         api_key: Secret::new("key".into()),
@@ -66,6 +67,7 @@ fn file(hour: Hour) -> FileRecord {
         digest: Digest { bytes: 1 << 20, ..Digest::default() },
         lines: 1500,
         dates: None,
+        rows: None,
         identity: None,
     }
 }

@@ -16,7 +16,8 @@ Examples:
   amp-load --follow & amp-extract --last 52w --max-staged 10G; wait
                                                  a year on a small disk
   amp-extract --dry-run                          what would be requested
-  amp-extract --status --last 8w                 status of each hour of the last 8 weeks";
+  amp-extract --status --last 8w                 status of each hour of the last 8 weeks
+  amp-extract --verify --date 2025-11-06         is what was recorded still what Amplitude exports?";
 
 pub(crate) const API_KEY: Setting = Setting::variable(&["AMP_API_KEY"], "the Amplitude API key");
 pub(crate) const SECRET_KEY: Setting = Setting::variable(&["AMP_SECRET_KEY"], "the Amplitude secret key");
@@ -82,6 +83,11 @@ pub struct Args {
     /// No later run reports them; one that names them fetches them all the same. --status shows them; their days get no manifest.
     #[arg(long, conflicts_with_all = ["force", "dry_run", "status", "check"], help_heading = "Window", hide_short_help = true)]
     pub accept_missing: bool,
+    /// Export the window again and compare it with what was recorded of it; stage and record nothing
+    ///
+    /// Exit code 1 if the rows of an hour differ or an hour cannot be compared. Makes the same requests as fetching the window does.
+    #[arg(long, conflicts_with_all = ["force", "accept_missing", "dry_run", "status", "check"], help_heading = "Window", hide_short_help = true)]
+    pub verify: bool,
     /// Show the status of each hour and what the next run without a window would request; change nothing
     ///
     /// Of the last 30 days, today's hours included and from the first day known, unless a window is named. Needs no keys: without AMP_API_KEY the hours of all keys and

@@ -24,6 +24,7 @@ pub mod sources;
 mod status;
 mod summary;
 mod throttle;
+mod verify;
 mod window_hours;
 
 use std::collections::HashSet;
@@ -49,6 +50,7 @@ use source_ledger::SourceLedger;
 use sources::{Known, first_repaired};
 pub use status::{Report, Status};
 pub use summary::{Failure, Hours, Summary};
+pub use verify::{Comparison, RowDifference, VERIFY_JOB, Verified};
 
 /// Does what `settings` ask and says what came of it. Never panics; every failure is in the report.
 pub async fn run(settings: Settings, session: &Session) -> Report {
@@ -97,7 +99,7 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     let ledger = Ledger::at(&staging.state_dir());
     // Before the lock: a call that is turned away has wanted its day all the same.
     let Known { owners, additions, marker } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
-    if !additions.is_empty() {
+    if !additions.is_empty() && !settings.verify {
         ledger.append_sources(&additions).unwrap_or_else(|error| Diagnostic::of(&error).warn());
     }
     let _lock = lock(&staging)?;
@@ -123,6 +125,11 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
     let first_repaired = first_repaired(&settings, started);
     let own = SourceLedger::new(ledger.clone(), settings.source(), owners, marker, first_repaired);
     let pipeline = Pipeline::new(&settings, session, Arc::clone(&staging), own.clone(), downloads, client, summary);
+    if settings.verify {
+        let (plan, others) = verify::plan(window, &own).map_err(RunError::unusable)?;
+        pipeline.verifying(&plan, others);
+        return pipeline.run(plan.requests).await;
+    }
     let mut already = HashSet::new();
     // Another key of its project may have got what is owed: by the files of the window it shows whose key it is.
     let mut scope = if own.owner().is_project() { Scope::All } else { Scope::Window };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use amp_cli::{Program, launch};
-use amp_extract::{Args, Settings, check, run};
+use amp_extract::{Args, Settings, VERIFY_JOB, check, run};
 
 fn main() -> ExitCode {
     let program = Program {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         log_prefix: "log_amplitude_",
         max_retries: 3,
         retry_base: Duration::from_secs(2),
-        other_job: None,
+        other_job: Some(("--verify", VERIFY_JOB)),
         looks: &["--check", "--dry-run", "--status"],
     };
     launch::<Args, _, _>(program, Settings::resolve, check::check, run)

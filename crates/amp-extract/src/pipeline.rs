@@ -2,6 +2,8 @@
 //!
 //! There is one lane more than there may be downloads, so that one window unpacks while others download; never do two unpack. What is being
 //! downloaded is unpacked ahead, by one thread each, as far as it has arrived.
+//!
+//! Longer than 350 lines: the decisions of one request share the run's ends, counts and doubts.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
@@ -32,6 +34,7 @@ use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
 use crate::summary::{Summary, locked};
 use crate::throttle::Throttle;
+use crate::verify::{self, Comparison};
 use crate::window_hours::{OpenHours, StagedWindow, came_of, log_unsettled};
 
 /// What a window came to.
@@ -54,7 +57,9 @@ pub struct Pipeline<'a> {
     publisher: Publisher<'a>,
     session: &'a Session,
     ledger: SourceLedger,
+    /// Whether archives that earlier runs left are not used.
     force: bool,
+    verify: bool,
     lanes: usize,
     throttle: Throttle,
     backpressure: Backpressure<'a>,
@@ -80,7 +85,11 @@ impl<'a> Pipeline<'a> {
         summary: &'a mut Summary,
     ) -> Self {
         Self {
-            backpressure: Backpressure::new(settings.max_staged, session, Arc::clone(&staging)),
+            backpressure: Backpressure::new(
+                settings.max_staged.filter(|_| !settings.verify),
+                session,
+                Arc::clone(&staging),
+            ),
             fetcher: Fetcher {
                 settings,
                 session,
@@ -100,7 +109,8 @@ impl<'a> Pipeline<'a> {
             },
             session,
             ledger,
-            force: settings.force,
+            force: settings.force || settings.verify,
+            verify: settings.verify,
             lanes: settings.parallel + 1,
             throttle: Throttle::new(settings.parallel),
             retrier: Retrier::new(session.common.retry, session.stop.clone()),
@@ -155,6 +165,14 @@ impl<'a> Pipeline<'a> {
     /// Adds to the result what `plan` is about.
     pub fn planned(&self, plan: &Plan) {
         self.summary().planned(plan);
+    }
+
+    /// Adds to the result what `plan` is to verify, and the hours that cannot be.
+    pub(crate) fn verifying(&self, plan: &Plan, others: Vec<(Hour, Comparison)>) {
+        let mut summary = self.summary();
+        summary.planned(plan);
+        summary.hours.asked += others.len() as u64;
+        summary.compared(others);
     }
 
     /// Looks once more at `days` that came to be without data, for the day before may have come after them. Those before `first_repaired`,
@@ -259,6 +277,15 @@ impl<'a> Pipeline<'a> {
         // Requests and downloads break off by themselves when the run is to stop; files that are being published are not left half done.
         let tries = self.retrier.run_with_grace(Duration::MAX, |_| self.fetch_and_publish(window, &may_reuse));
         let error = match tries.await {
+            Ok(Window::Staged(staged)) if self.verify => {
+                self.compare(window, &staged);
+                return None;
+            }
+            Ok(Window::NoData { requested_at, message }) if self.verify => {
+                tracing::info!("{message}");
+                self.compare(window, &came_of(window, requested_at, Vec::new(), &[]));
+                return None;
+            }
             Ok(Window::Staged(staged)) => {
                 self.record_staged(window, &staged);
                 return None;
@@ -323,6 +350,13 @@ impl<'a> Pipeline<'a> {
         fetched
     }
 
+    fn compare(&self, window: HourWindow, exported: &StagedWindow) {
+        match verify::compare(window, exported, &self.ledger) {
+            Ok(found) => self.summary().compared(found),
+            Err(error) => self.not_got(window, Diagnostic::of(&error).within(window), None, false),
+        }
+    }
+
     fn record_staged(&self, window: HourWindow, staged: &StagedWindow) {
         if staged.files.is_empty() {
             tracing::warn!("{window}: the archive holds no events");
@@ -385,7 +419,10 @@ impl<'a> Pipeline<'a> {
             tracing::warn!("no further window is requested until there is room");
         }
         let told = Diagnostic::of(error);
-        let told = if error.is_outage() { told.with_hint("the next run without a window asks again") } else { told };
+        let told = match error.is_outage() && !self.verify {
+            true => told.with_hint("the next run without a window asks again"),
+            false => told,
+        };
         self.not_got(window, told, error.status(), error.is_outage());
     }
 
@@ -397,8 +434,11 @@ impl<'a> Pipeline<'a> {
         self.append(window, &HourRecord::Failed { time: Utc::now(), window, source, error: error.to_string() });
     }
 
-    /// Notes what is good to know but may be lost: without it the hours count as asked for and not got.
+    /// Notes what is good to know but may be lost: without it the hours count as asked for and not got. `--verify` notes nothing.
     fn append(&self, window: HourWindow, record: &HourRecord) {
+        if self.verify {
+            return;
+        }
         let noted = self.ledger.append(window.start().date(), record);
         noted.unwrap_or_else(|error| Diagnostic::of(&error).within(window).warn());
     }

@@ -167,7 +167,7 @@ impl Plan {
 }
 
 /// Halves a window until no piece holds a window that is known to need splitting.
-fn pieces(window: HourWindow, splits: &[HourWindow], into: &mut Vec<HourWindow>) {
+pub(crate) fn pieces(window: HourWindow, splits: &[HourWindow], into: &mut Vec<HourWindow>) {
     match window.halves() {
         Some((left, right)) if splits.iter().any(|split| window.covers(*split)) => {
             pieces(left, splits, into);

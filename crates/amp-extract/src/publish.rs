@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, ArchiveError, Format, Formats, Limit, Limits, StreamingUnpacker, Unpacked, Unpacking};
+use amp_core::archive::{self, ArchiveError, Format, Formats, Limit, Limits, StreamingUnpacker, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::ledger::{FileRecord, HourRecord};
 use amp_core::name::EventFileName;
-use amp_core::stage::Staging;
+use amp_core::stage::{SealedFile, Staging};
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
@@ -29,7 +29,7 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Unpacks and publishes on a blocking thread. The archive goes, save where its files could not be staged by no fault of its own.
+    /// Unpacks and publishes on a blocking thread; with `--verify` it only unpacks. The archive goes, save where its files could not be staged by no fault of its own.
     pub(crate) async fn publish(
         &self,
         window: HourWindow,
@@ -38,7 +38,7 @@ impl Publisher<'_> {
     ) -> Result<StagedWindow, FetchError> {
         let _turn = self.turn.lock().await;
         let began = Instant::now();
-        let Settings { format, threads, max_unpacked, max_ratio, keep_archives, .. } = *self.settings;
+        let Settings { format, threads, max_unpacked, max_ratio, keep_archives, verify, .. } = *self.settings;
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
         let (progress, is_disks_limit) = (Arc::clone(&self.session.progress), max_unpacked.is_none());
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -68,52 +68,65 @@ impl Publisher<'_> {
                     }
                     error => FetchError::of_archive(window, error),
                 })?;
-                let skipped = unpacked.skipped.clone();
-                Ok((stage_files(window, unpacked, &staging, &ledger)?, skipped))
+                log_skipped(window, &unpacked.skipped);
+                let files: Vec<FileRecord> = unpacked.files.iter().map(|file| file.record().clone()).collect();
+                check_hours(window, &files)?;
+                if !verify {
+                    stage_files(window, &files, unpacked.files, &staging, &ledger)?;
+                }
+                Ok((files, unpacked.skipped))
             };
             let staged = unpack();
             // The next run, with more room, need not download it again.
-            if staged.as_ref().err().map_or(keep_archives, FetchError::is_local) {
+            if staged.as_ref().err().map_or(keep_archives, |error| error.is_local() && !verify) {
                 archive.keep();
             }
             let requested_at = archive.requested_at();
             // Before the hours are done: no later run looks at an archive of hours that are.
             drop(archive);
             let (files, skipped) = staged?;
-            note_fetched(window, requested_at, files, &skipped, &ledger)
+            let staged = came_of(window, requested_at, files, &skipped);
+            if !verify {
+                note_fetched(window, requested_at, &staged, &ledger)?;
+            }
+            Ok::<_, FetchError>(staged)
         });
         let staged = unpacked.await.map_err(|_| FetchError::Internal(window))??;
         let bytes: u64 = staged.files.iter().map(|file| file.digest.bytes).sum();
-        let files = staged.files.len();
-        let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(
-            event = "window_staged",
-            %window,
-            files,
-            bytes,
-            seconds,
-            "{window}: staged {files} files, {} in {seconds:.1} s",
-            human_bytes(bytes)
-        );
+        if !verify {
+            let files = staged.files.len();
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(
+                event = "window_staged",
+                %window,
+                files,
+                bytes,
+                seconds,
+                "{window}: staged {files} files, {} in {seconds:.1} s",
+                human_bytes(bytes)
+            );
+        }
         Ok(staged)
+    }
+}
+
+fn log_skipped(window: HourWindow, paths: &[String]) {
+    for path in paths {
+        tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
     }
 }
 
 /// Publishes the files of an archive. Their digests are noted first, so that amp-load can check a file from the moment it is seen.
 fn stage_files(
     window: HourWindow,
-    unpacked: Unpacked,
+    files: &[FileRecord],
+    sealed: Vec<SealedFile>,
     staging: &Staging,
     ledger: &SourceLedger,
-) -> Result<Vec<FileRecord>, FetchError> {
-    for path in unpacked.skipped {
-        tracing::warn!("{window}: member `{}` is neither .json.gz, .json nor .zip: skipped", path.escape_debug());
-    }
-    let files: Vec<FileRecord> = unpacked.files.iter().map(|file| file.record().clone()).collect();
-    check_hours(window, &files)?;
+) -> Result<(), FetchError> {
     let of_disk = |error| FetchError::of_disk(window, error);
-    check_undated_names(window, &files, ledger)?;
-    for file in &files {
+    check_undated_names(window, files, ledger)?;
+    for file in files {
         let FileRecord { name, digest, lines, .. } = file;
         tracing::info!(
             event = "file_unpacked",
@@ -126,14 +139,14 @@ fn stage_files(
             digest.crc64nvme
         );
     }
-    log_superseded(window, &files, ledger).map_err(of_disk)?;
+    log_superseded(window, files, ledger).map_err(of_disk)?;
     if !files.is_empty() {
-        let staged = files.iter().map(|file| FileRecord { dates: None, ..file.clone() }).collect();
+        let staged = files.iter().map(|file| FileRecord { dates: None, rows: None, ..file.clone() }).collect();
         let record = HourRecord::Staging { time: Utc::now(), window: Some(window), files: staged };
         ledger.append(window.start().date(), &record).map_err(of_disk)?;
-        staging.publish(unpacked.files).map_err(of_disk)?;
+        staging.publish(sealed).map_err(of_disk)?;
     }
-    Ok(files)
+    Ok(())
 }
 
 /// Refuses the archive of another window: its files would replace those of hours that are done, and make hours done that it does not hold.
@@ -185,15 +198,12 @@ pub(crate) fn formats(window: HourWindow, default: Format, ledger: &SourceLedger
 fn note_fetched(
     window: HourWindow,
     requested_at: DateTime<Utc>,
-    files: Vec<FileRecord>,
-    skipped: &[String],
+    staged: &StagedWindow,
     ledger: &SourceLedger,
-) -> Result<StagedWindow, FetchError> {
+) -> Result<(), FetchError> {
     let of_disk = |error| FetchError::of_disk(window, error);
-    ledger.note_project(&files).map_err(of_disk)?;
-    let staged = came_of(window, requested_at, files, skipped);
-    ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)?;
-    Ok(staged)
+    ledger.note_project(&staged.files).map_err(of_disk)?;
+    ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.

@@ -62,6 +62,8 @@ pub struct Settings {
     pub force: bool,
     /// Whether the hours of the window that are not done are given up instead of fetched.
     pub accept_missing: bool,
+    /// Whether the window is exported again and compared with the ledger, and nothing else done.
+    pub verify: bool,
     /// The Export API's base URL.
     pub base_url: Url,
     /// Whether any 404 means that there is no data.
@@ -154,8 +156,9 @@ impl Settings {
         }
         let named = resolve_window(args, resolver, now);
         let (planned, shard, daily) = named?;
-        if args.accept_missing && daily {
-            resolver.problem("--accept-missing needs a window: --date, --start with --end, or --last".to_owned());
+        let needs_window = [("--accept-missing", args.accept_missing), ("--verify", args.verify)];
+        for (flag, _) in needs_window.into_iter().filter(|(_, is_given)| *is_given && daily) {
+            resolver.problem(format!("{flag} needs a window: --date, --start with --end, or --last"));
         }
         Some(Resolved {
             log_subject: (!only_looks).then(|| {
@@ -170,6 +173,7 @@ impl Settings {
                 repair_days: repair_days?,
                 force: args.force,
                 accept_missing: args.accept_missing,
+                verify: args.verify,
                 base_url: base_url?,
                 any_404_is_empty: args.any_404_is_empty,
                 api_key: api_key?,

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::owed::name_older;
 use crate::plan::Plan;
+use crate::verify::{Comparison, VERIFY_JOB, Verified};
 
 /// Hours by what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -31,12 +32,15 @@ pub struct Hours {
     pub accepted: u64,
     /// Those, among the ones got, that were not settled yet.
     pub unsettled: u64,
+    /// Those that `--verify` compared, or cannot compare.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub verified: u64,
 }
 
 impl Hours {
     /// Hours that nothing became of yet.
     pub fn unaccounted(&self) -> u64 {
-        let accounted = self.extracted + self.no_data + self.skipped + self.failed + self.accepted;
+        let accounted = self.extracted + self.no_data + self.skipped + self.failed + self.accepted + self.verified;
         self.asked.saturating_sub(accounted)
     }
 }
@@ -83,6 +87,9 @@ pub struct Summary {
     pub seconds: f64,
     /// What failed.
     pub failures: Vec<Failure>,
+    /// What `--verify` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     #[serde(skip_serializing_if = "is_false")]
     dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +119,11 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -134,6 +146,7 @@ impl Summary {
             events: 0,
             seconds: 0.0,
             failures: Vec::new(),
+            verified: None,
             dry_run,
             planned: None,
             archives: Vec::new(),
@@ -166,6 +179,23 @@ impl Summary {
         self.hours.failed += window.count();
         self.lasting_failures += u64::from(!transient);
         self.failures.push(Failure { start: Some(window.start()), end: Some(window.end()), error });
+    }
+
+    /// Notes what `--verify` found of hours.
+    pub(crate) fn compared(&mut self, found: Vec<(Hour, Comparison)>) {
+        self.hours.verified += found.len() as u64;
+        let verified = self.verified.get_or_insert_default();
+        for (hour, comparison) in found {
+            let text = format!("{hour}: {}", comparison.text());
+            if comparison.is_same() {
+                tracing::info!(event = "hour_verified", window = %hour, "{text}");
+            } else {
+                tracing::error!(event = "hour_verified", window = %hour, "{text}");
+                self.lasting_failures += 1;
+                self.failures.push(Failure { start: Some(hour), end: Some(hour), error: text.into() });
+            }
+            verified.add(hour, comparison);
+        }
     }
 
     /// Notes hours that were given up.
@@ -206,12 +236,13 @@ impl Summary {
             self.lasting_failures += self.older.len() as u64;
         }
         self.failures.sort_by_key(|failure| failure.start);
-        let Hours { extracted, no_data, skipped, accepted, .. } = self.hours;
+        let Hours { extracted, no_data, skipped, accepted, verified, .. } = self.hours;
+        let same = self.verified.as_ref().map_or(0, |verified| verified.same() as u64);
         (self.outcome, self.exit) = Ending {
             stopped_by: self.error.as_ref().map(|error| error.exit),
-            had_work: extracted + skipped + accepted > 0,
+            had_work: extracted + skipped + accepted + verified > 0,
             // What is owed and older is no failure of what was asked for.
-            achieved: extracted + no_data > 0 || has_all_asked,
+            achieved: extracted + no_data + same > 0 || has_all_asked,
             failed: !self.failures.is_empty(),
             lasting: self.lasting_failures > 0,
         }
@@ -230,6 +261,37 @@ impl Summary {
             Exit::Incomplete => Some("do what the errors say and run amp-extract again: it fetches what is missing"),
             Exit::Done | Exit::Unusable => None,
         }
+    }
+
+    fn measure_verified(&self, page: &mut Page) {
+        let of = |is: fn(&Comparison) -> bool| {
+            self.verified.iter().flat_map(Verified::hours).filter(|(_, found)| is(found)).count() as f64
+        };
+        let states = [
+            ("same_bytes", of(|found| *found == Comparison::SameBytes)),
+            ("same_rows", of(|found| *found == Comparison::SameRows)),
+            ("different", of(|found| matches!(found, Comparison::Different(_)))),
+            ("not_verified", of(|found| matches!(found, Comparison::NotVerified(_)))),
+            ("failed", self.hours.failed as f64),
+            ("unfinished", self.hours.unfinished as f64),
+        ];
+        page.labelled("last_run_hours", "Hours by what the last run found of them.", "state", &states);
+        page.gauge("last_run_requests", "Requests that the last run sent to Amplitude.", self.requests as f64);
+    }
+
+    fn write_verified(&self, verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
+        let window = self.window.map(|window| window.to_string()).unwrap_or_default();
+        writeln!(out, "amp-extract verify {} {window}", self.outcome.name())?;
+        verified.hours().try_for_each(|(hour, found)| writeln!(out, "  {hour}  {}", found.text()))?;
+        let Hours { asked, failed, unfinished, .. } = self.hours;
+        let same = verified.same();
+        writeln!(
+            out,
+            "  hours      {asked} asked: {same} same, {} differ or are not verified, {failed} failed, {unfinished} unfinished",
+            verified.checked() - same
+        )?;
+        writeln!(out, "  requests   {} ({} retries, {} splits)", self.requests, self.retries, self.splits)?;
+        writeln!(out, "  seconds    {:.1}", self.seconds)
     }
 
     fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -261,6 +323,9 @@ impl Document for Summary {
     }
 
     fn measure(&self, page: &mut Page) {
+        if page.job() == VERIFY_JOB {
+            return self.measure_verified(page);
+        }
         let hours = &self.hours;
         let states = [
             ("extracted", hours.extracted),
@@ -314,7 +379,10 @@ impl Printed for Summary {
                 writeln!(out, "  request    {window}: GET {url}/api/2/export?start={start}&end={end}")
             });
         }
-        let Hours { asked, extracted, no_data, skipped, failed, unfinished, accepted, unsettled } = &self.hours;
+        if let Some(verified) = &self.verified {
+            return self.write_verified(verified, out);
+        }
+        let Hours { asked, extracted, no_data, skipped, failed, unfinished, accepted, unsettled, .. } = &self.hours;
         let Some(window) = self.window else {
             return writeln!(out, "amp-extract empty: the shard has no hour that has begun");
         };

@@ -27,7 +27,7 @@ pub fn departure(document: &Value) -> Option<String> {
 /// The counts of a result whose parts do not add up to their whole.
 fn missum(document: &Value) -> Option<String> {
     let parts_of = [
-        ("hours", "asked", &["extracted", "no_data", "skipped", "failed", "unfinished", "accepted"][..]),
+        ("hours", "asked", &["extracted", "no_data", "skipped", "failed", "unfinished", "accepted", "verified"][..]),
         ("files", "found", &["uploaded", "skipped", "failed", "unfinished"][..]),
     ];
     parts_of.into_iter().find_map(|(counts, whole, parts)| {

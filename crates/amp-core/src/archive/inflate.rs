@@ -1,4 +1,4 @@
-//! The hot path: an entry's bytes through zip and gzip into a file, with CRCs, digest and the count of events taken as they go by.
+//! The hot path: an entry's bytes through zip and gzip into a file, with CRCs, digest, rows and the count of events taken as they go by.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -11,6 +11,7 @@ use super::unpacking::Shared;
 use crate::checksum::Digester;
 use crate::event_dates::{EventCounter, EventDates};
 use crate::progress::Transfer;
+use crate::rows::{RowCounter, RowFingerprint};
 use crate::stage::{PartialFile, SealedFile};
 
 /// Unpacks entries one after the other with one set of buffers.
@@ -29,7 +30,7 @@ impl<'a> Inflater<'a> {
         let failed = |error| event.failed(error);
         let mut file = self.shared.how.staging.partial()?;
         let keeps_gzip = event.keeps_gzip(self.shared.how.formats);
-        let (digest, (lines, dates)) = if keeps_gzip {
+        let (digest, (lines, dates, rows)) = if keeps_gzip {
             let tee = Tee { reader: zipped, file: &mut file, digester: Digester::default(), shared: self.shared };
             let mut gzip = open_gzip(tee).map_err(failed)?;
             let events = self.pump(&mut gzip, event, |_| Ok(()))?;
@@ -53,7 +54,7 @@ impl<'a> Inflater<'a> {
             };
             (digester.digest(), events)
         };
-        Ok(file.seal(&event.file_name(self.shared.how.formats), digest, lines, Some(dates))?)
+        Ok(file.seal(&event.file_name(self.shared.how.formats), digest, lines, Some(dates), Some(rows))?)
     }
 
     /// Reads to the end, where the readers below check lengths and CRCs; `write` takes each buffer.
@@ -62,15 +63,17 @@ impl<'a> Inflater<'a> {
         reader: &mut impl Read,
         event: &EventEntry,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(u64, EventDates), ArchiveError> {
-        let mut events = EventCounter::default();
+    ) -> Result<(u64, EventDates, RowFingerprint), ArchiveError> {
+        let (mut events, mut rows) = (EventCounter::default(), RowCounter::default());
         loop {
             let filled = fill(reader, &mut self.output).map_err(|error| event.failed(error))?;
             if filled == 0 {
-                return Ok(events.finish());
+                let (lines, dates) = events.finish();
+                return Ok((lines, dates, rows.rows().fingerprint));
             }
             let bytes = &self.output[..filled];
             events.update(bytes);
+            rows.update(bytes);
             self.shared.account(filled as u64, 0)?;
             write(bytes).map_err(|error| event.failed(error))?;
         }

@@ -13,6 +13,7 @@ use crate::event_dates::EventDates;
 use crate::hour::{Hour, parse_date};
 use crate::name::EventFileName;
 use crate::receipt::{Checksum, Proof};
+use crate::rows::RowFingerprint;
 use crate::secret::Secret;
 use crate::window::HourWindow;
 
@@ -30,6 +31,9 @@ pub struct FileRecord {
     /// and not what is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dates: Option<EventDates>,
+    /// What they add up to; missing where `dates` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowFingerprint>,
     /// By what the same file is known again without reading it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,

@@ -21,6 +21,7 @@ fn file(name: &str, bytes: u64) -> FileRecord {
         digest,
         lines: 1,
         dates: None,
+        rows: None,
         identity: Some(FileIdentity { inode: 7, mtime: -1 }),
     }
 }

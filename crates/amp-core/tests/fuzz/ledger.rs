@@ -89,6 +89,7 @@ fn files(script: &mut Script<'_>) -> Vec<FileRecord> {
             digest: digest(script),
             lines: u64::from(script.byte()),
             dates: None,
+            rows: None,
             identity: (script.byte() & 1 == 0).then_some(FileIdentity { inode: 7, mtime: -1 }),
         })
         .collect()

@@ -51,4 +51,5 @@ mod support;
 mod terminal;
 mod tls;
 mod upgrade;
+mod verify;
 mod windows;

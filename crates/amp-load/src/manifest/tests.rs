@@ -24,7 +24,7 @@ fn digest(text: &str) -> Digest {
 }
 
 fn file(name: &str, text: &str) -> FileRecord {
-    FileRecord { name: name.into(), digest: digest(text), lines: 2, dates: None, identity: None }
+    FileRecord { name: name.into(), digest: digest(text), lines: 2, dates: None, rows: None, identity: None }
 }
 
 fn load(name: &str, text: &str) -> LoadRecord {

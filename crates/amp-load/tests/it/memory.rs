@@ -28,7 +28,7 @@ fn day_of_many(lab: &Lab) {
         if number < STAGED {
             fs::write(lab.extracted().join(&name), &line).unwrap();
         }
-        FileRecord { name, digest: digester.digest(), lines: 1, dates: None, identity: None }
+        FileRecord { name, digest: digester.digest(), lines: 1, dates: None, rows: None, identity: None }
     };
     let files: Vec<FileRecord> = (0..FILES).map(record).collect();
     let ledger = Ledger::at(&staging.state_dir());

@@ -99,7 +99,7 @@ impl Lab {
         partial.write_all(bytes).unwrap();
         let mut digester = Digester::default();
         digester.update(bytes);
-        let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1, None).unwrap();
+        let sealed = partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), 1, None, None).unwrap();
         let record = HourRecord::Staging { time: Utc::now(), window: None, files: vec![sealed.record().clone()] };
         Ledger::at(&staging.state_dir()).append(EventFileName::parse(name).unwrap().date(), &record).unwrap();
         staging.publish(vec![sealed]).unwrap();

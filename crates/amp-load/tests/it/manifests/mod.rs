@@ -64,7 +64,7 @@ impl Lab {
                 digester.update(bytes);
                 events.update(bytes);
                 let (lines, dates) = events.finish();
-                partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), lines, Some(dates)).unwrap()
+                partial.seal(&EntryName::from_path(name).unwrap(), digester.digest(), lines, Some(dates), None).unwrap()
             })
             .collect();
         let files: Vec<_> = sealed.iter().map(|file| file.record().clone()).collect();
