@@ -77,35 +77,50 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
 ///
 /// # Errors
 /// When the file cannot be read; a damaged line is no error.
-pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<u64, DiskError> {
-    read_sound(path, |record| {
-        take(record);
-        true
-    })
+pub fn read<T: DeserializeOwned>(path: &Path, take: impl FnMut(T)) -> Result<u64, DiskError> {
+    read_parsed(path, |line| serde_json::from_slice(line).ok(), take)
+}
+
+/// The same, of lines that are read by `parse`.
+///
+/// # Errors
+/// When the file cannot be read; a damaged line is no error.
+pub fn read_parsed<T>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Option<T>,
+    mut take: impl FnMut(T),
+) -> Result<u64, DiskError> {
+    read_checked(path, |line| parse(line).map(&mut take).is_some())
 }
 
 /// The same, where `take` says whether the record makes sense; one that does not is damage too.
 pub(crate) fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> bool) -> Result<u64, DiskError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        file => file.context("open", path)?,
-    };
-    let mut reader = BufReader::new(file);
-    let (mut line, mut number, mut damaged) = (Vec::new(), 0, 0);
-    loop {
-        line.clear();
+    read_checked(path, |line| serde_json::from_slice(line).is_ok_and(&mut take))
+}
+
+fn read_checked(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> Result<u64, DiskError> {
+    let (mut number, mut damaged) = (0, 0);
+    read_lines(path, |line| {
         number += 1;
-        if reader.read_until(b'\n', &mut line).context("read", path)? == 0 {
-            break;
-        }
-        let is_sound = match serde_json::from_slice(&line) {
-            Ok(record) => take(record),
-            Err(_) => line.trim_ascii().is_empty(),
-        };
-        if !is_sound {
+        if !line.trim_ascii().is_empty() && !take(line) {
             damaged += 1;
             tracing::warn!("{}: line {number} is damaged, skipping it", path.display());
         }
-    }
+    })?;
     Ok(damaged)
+}
+
+/// Gives each line of a file to `take`, whatever it is. A file that is missing has none.
+pub(crate) fn read_lines(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), DiskError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file.context("open", path)?,
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).context("read", path)? > 0 {
+        take(&line);
+        line.clear();
+    }
+    Ok(())
 }

@@ -15,7 +15,8 @@ Examples:
   amp-load --prefix raw/ --manifest-prefix _manifests/
   amp-load --endpoint-url http://127.0.0.1:9000 --bucket lake
   amp-load --restore --state-prefix _state/      on a new machine: learn from the bucket what others did
-  amp-load --verify --days 7                     compare what was loaded with what the bucket holds";
+  amp-load --verify --days 7                     compare what was loaded with what the bucket holds
+  amp-load --verify --heal                       and have amp-extract fetch again what is missing or different";
 
 pub(crate) const ACCESS_KEY: Setting = Setting::variable(&["AWS_ACCESS_KEY"], "the AWS access key");
 pub(crate) const SECRET_KEY: Setting = Setting::variable(&["AWS_SECRET_KEY"], "the AWS secret key");
@@ -72,6 +73,10 @@ pub(crate) const ACL: Setting =
     Setting::flag("--acl", "Canned ACL of the objects, such as bucket-owner-full-control").env(&["AMP_ACL"]);
 pub(crate) const DAYS: Setting =
     Setting::flag("--days", "Days that --verify or --restore looks back").default("30, with --restore 35");
+pub(crate) const READ_DATA: Setting = Setting::flag(
+    "--read-data",
+    "With --verify, read all objects back, or a random share of them in percent, and compare their bytes",
+);
 
 /// Loads what lies in extracted_data/ into an S3 bucket and deletes each file once S3 has confirmed it.
 ///
@@ -144,6 +149,11 @@ pub struct Args {
     pub restore: bool,
     #[arg(long, help = DAYS.help(), value_name = "N", help_heading = "Verification", hide_short_help = true)]
     pub(crate) days: Option<String>,
+    #[arg(long, help = READ_DATA.help(), value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "100", requires = "verify", help_heading = "Verification", hide_short_help = true)]
+    pub(crate) read_data: Option<String>,
+    /// With --verify, record what is missing or different as lost, so that amp-extract fetches its hours again
+    #[arg(long, requires = "verify", help_heading = "Verification", hide_short_help = true)]
+    pub heal: bool,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "its fields say it")]

@@ -37,6 +37,16 @@ pub enum LoadError {
     /// Nothing tells what S3 holds.
     #[error("it was uploaded, but nothing confirms it: the answer has no checksum, and {0}; the file stays")]
     Unprovable(StoreError),
+    /// S3 holds the bytes, and does not say that they are encrypted as asked.
+    #[error(
+        "it was uploaded, but the server does not confirm --sse {asked} (it tells {told}); the file stays, its object may be stored in the clear"
+    )]
+    NotEncrypted {
+        /// What was asked for.
+        asked: String,
+        /// What the server says.
+        told: String,
+    },
     /// A thread of ours failed.
     #[error("internal error: {0}")]
     Internal(String),
@@ -66,6 +76,7 @@ impl Hint for LoadError {
             }
             Self::Unconfirmed(_) | Self::Vanished => "run again",
             Self::Unprovable(_) => "allow s3:GetObject and run again",
+            Self::NotEncrypted { .. } => "leave --sse away, or load into a server that encrypts",
             Self::Internal(_) => return None,
         };
         Some(hint.into())
@@ -97,6 +108,9 @@ pub(crate) fn object_error(error: &LoadError) -> Diagnostic {
         LoadError::Vanished => "it was put, but the server does not have it".into(),
         LoadError::Unprovable(error) => {
             Diagnostic::from(format!("it was put, but nothing confirms it: {error}")).with_hint("allow s3:GetObject")
+        }
+        LoadError::NotEncrypted { asked, told } => {
+            format!("it was put, but the server does not confirm --sse {asked} (it tells {told})").into()
         }
         error => return Diagnostic::of(error),
     };

@@ -181,7 +181,7 @@ impl KeyTemplate {
         if !unique {
             warnings.push(format!(
                 "the key template `{self}` has neither {{file}} nor all of {{date}}, {{hour}} and {{part}}: files of other days or \
-                 parts may overwrite each other's objects"
+                 parts may get the same key, under which only the first is loaded"
             ));
         }
         warnings

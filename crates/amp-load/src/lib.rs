@@ -29,7 +29,7 @@ use amp_cli::{DETAIL, Finding, Session};
 
 pub use args::Args;
 use modes::Run;
-pub use settings::{IfExists, Settings};
+pub use settings::{IfExists, Settings, VerifyOptions};
 pub use summary::{Failure, Files, Summary, VERIFY_JOB, Verified};
 
 /// Tests what a run with `settings` needs and loads nothing.
@@ -41,8 +41,8 @@ pub async fn check(settings: &Settings, session: &Session) -> Vec<Finding> {
 pub async fn run(settings: Settings, session: &Session) -> Summary {
     let mut summary = Summary::new(&settings.bucket.name);
     let run = Run::new(&settings, session);
-    let ended = match (settings.verify_days, settings.restore_days, session.common.dry_run) {
-        (Some(days), ..) => modes::verify(&run, days, &mut summary).await,
+    let ended = match (settings.verify, settings.restore_days, session.common.dry_run) {
+        (Some(options), ..) => modes::verify(&run, options, &mut summary).await,
         (None, Some(days), _) => modes::restore(&run, days, &mut summary).await,
         (None, None, true) => modes::dry_run(&run, &mut summary).await,
         (None, None, false) => modes::load(&run, &mut summary).await,

@@ -43,8 +43,7 @@ pub struct Loader {
 impl Loader {
     /// Loads all that is planned and hands what S3 confirmed to `recorder`.
     pub async fn run(self: &Arc<Self>, plan: Plan, recorder: Sender<Loaded>) {
-        for (file, error) in plan.keyless {
-            let planned = PlannedUpload { file, key: String::new() };
+        for (planned, error) in plan.refused {
             self.stats.failed(&planned, error.to_string(), Some(&Verdict::Permanent));
         }
         let mut tasks = JoinSet::new();

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 pub(crate) use self::object_options::{CANNED_ACLS, STORAGE_CLASSES};
 use crate::args::{
     ACCESS_KEY, ADDRESSING, ALLOW_HTTP, Args, BUCKET, CHECKSUM, CONCURRENCY, DAYS, ENDPOINT, IF_EXISTS, MANIFESTS,
-    MULTIPART_THRESHOLD, OWNER, PREFIX, REGION, SECRET_KEY, SESSION_TOKEN, STATE, TEMPLATE,
+    MULTIPART_THRESHOLD, OWNER, PREFIX, READ_DATA, REGION, SECRET_KEY, SESSION_TOKEN, STATE, TEMPLATE,
 };
 use crate::key::KeyTemplate;
 use crate::manifest::ManifestPrefix;
@@ -48,8 +48,8 @@ pub struct Settings {
     pub accept_modified: bool,
     /// Whether files are loaded for as long as an amp-extract stages them.
     pub follow: bool,
-    /// Days of loads to compare with the bucket, instead of uploading.
-    pub verify_days: Option<u32>,
+    /// Set when nothing is to be uploaded, and earlier loads are to be compared with the bucket.
+    pub verify: Option<VerifyOptions>,
     /// Days of state to bring back, instead of uploading.
     pub restore_days: Option<u32>,
 }
@@ -83,6 +83,17 @@ const READ_BY_THE_SDK: [&str; 12] = [
 
 /// The largest object that S3 takes in one request.
 const MAX_PUT_BYTES: u64 = 5 << 30;
+
+/// How earlier loads are compared with the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// As many days of loads, back from now.
+    pub days: u32,
+    /// As many of a hundred objects are read back.
+    pub read_percent: Option<u32>,
+    /// Whether what is missing or different is recorded as lost.
+    pub heal: bool,
+}
 
 impl Settings {
     /// What `args`, the environment and `.env` say; what is wrong is noted in `resolver`.
@@ -137,6 +148,12 @@ impl Settings {
         });
         let object_options = object_options::resolve(args, resolver);
         let days = resolver.optional(&DAYS, args.days.as_deref(), |text| parse_number(text, 1));
+        let read_percent = resolver.optional(&READ_DATA, args.read_data.as_deref(), |text| {
+            parse_number(text, 1).and_then(|percent| match percent {
+                1..=100 => Ok(percent),
+                _ => Err(format!("`{text}` is more than all; expected 1 to 100 percent")),
+            })
+        });
         let settings = Self {
             bucket: bucket?,
             keys: keys?,
@@ -150,7 +167,7 @@ impl Settings {
             keep_local: args.keep_local,
             accept_modified: args.accept_modified,
             follow: args.follow,
-            verify_days: args.verify.then_some(days.unwrap_or(30)),
+            verify: args.verify.then_some(VerifyOptions { days: days.unwrap_or(30), read_percent, heal: args.heal }),
             restore_days: args.restore.then_some(days.unwrap_or(35)),
         };
         Some(Resolved { settings, log_subject: (!args.common.dry_run).then(String::new) })

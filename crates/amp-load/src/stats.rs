@@ -51,9 +51,9 @@ impl RunStats {
     /// A round begins, which tries the files of `plan`. What came of them in earlier rounds no longer counts.
     pub fn begin_round(&self, plan: &Plan) {
         self.with(|counts| {
-            let keyless = plan.keyless.iter().map(|(file, _)| file.as_str());
+            let refused = plan.refused.iter().map(|(planned, _)| planned);
             let again: HashSet<&str> =
-                plan.uploads.iter().map(|planned| planned.file.as_str()).chain(keyless).collect();
+                plan.uploads.iter().chain(refused).map(|planned| planned.file.as_str()).collect();
             let failed_before = counts.failed.extract_if(|file| again.contains(file.as_str())).count();
             counts.files.failed -= failed_before;
             counts.untried.retain(|file| !again.contains(file.as_str()));

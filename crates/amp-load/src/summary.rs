@@ -113,6 +113,10 @@ pub struct Verified {
     pub different: Vec<String>,
     /// Objects of the right size of which the server tells nothing else that could be compared.
     pub not_verified: usize,
+    /// Objects whose bytes were read back.
+    pub read: usize,
+    /// Missing and different objects that are recorded as lost.
+    pub healed: usize,
 }
 
 impl Summary {
@@ -204,7 +208,7 @@ impl Document for Summary {
         let count = |count: usize| count as f64;
         if page.job() == VERIFY_JOB {
             let none = Verified::default();
-            let Verified { checked, missing, different, not_verified } = self.verified.as_ref().unwrap_or(&none);
+            let Verified { checked, missing, different, not_verified, .. } = self.verified.as_ref().unwrap_or(&none);
             let (missing, different) = (missing.len(), different.len());
             let states = [
                 ("same", count(checked.saturating_sub(missing + different + not_verified))),
@@ -243,7 +247,7 @@ impl Printed for Summary {
                 count => format!(" and {} put", counted(count)),
             };
             writeln!(out, "dry run: {} {what}{manifests}, nothing was changed", planned.len())?;
-        } else if let Some(Verified { checked, missing, different, not_verified }) = &self.verified {
+        } else if let Some(Verified { checked, missing, different, not_verified, read, healed }) = &self.verified {
             self.write_head(out, "amp-load --verify")?;
             let (gone, other) = (missing.len(), different.len());
             write!(out, "  objects    {checked} checked: {gone} missing, {other} different")?;
@@ -252,6 +256,12 @@ impl Printed for Summary {
                 "{}",
                 if *not_verified > 0 { format!(", {not_verified} not verified") } else { String::new() }
             )?;
+            if *read > 0 {
+                writeln!(out, "  read       {read} of {checked}")?;
+            }
+            if *healed > 0 {
+                writeln!(out, "  healed     {healed} recorded as lost: amp-extract, then amp-load bring them back")?;
+            }
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
             for (what, keys) in [("missing", missing), ("different", different)] {
                 keys.iter().try_for_each(|key| writeln!(out, "  {what:<10} s3://{bucket}/{key}"))?;

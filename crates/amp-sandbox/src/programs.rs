@@ -24,8 +24,15 @@ impl Programs {
     /// # Errors
     /// When the running program's own path is not known.
     pub fn beside_us(release: bool) -> io::Result<Self> {
-        let here = env::current_exe()?;
-        let profile = here.parent().ok_or(io::ErrorKind::NotFound)?;
+        Self::beside(&env::current_exe()?, release)
+    }
+
+    /// Beside another program, where a test knows where cargo put that.
+    ///
+    /// # Errors
+    /// When its path is not one below cargo's target directory.
+    pub fn beside(program: &Path, release: bool) -> io::Result<Self> {
+        let profile = program.parent().ok_or(io::ErrorKind::NotFound)?;
         let target = profile.parent().ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { target: target.to_owned(), release: release || profile.ends_with("release") })
     }

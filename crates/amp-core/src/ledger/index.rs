@@ -210,6 +210,14 @@ impl HourIndex {
         self.last_fetched.get(&hour).and_then(|owners| owners.get(owner)).map_or(&[], |files| files)
     }
 
+    /// Whether fetching an hour again would bring the file of that name: some owner's hour came with it when it was last got. A name without an
+    /// hour tells of none.
+    pub fn is_part_of_an_hour(&self, name: &str) -> bool {
+        let hour = EventFileName::parse(name).map(|name| name.hour);
+        let owners = hour.and_then(|hour| self.last_fetched.get(&hour));
+        owners.into_iter().flat_map(BTreeMap::values).flat_map(|files| files.iter()).any(|file| file.name == name)
+    }
+
     /// When it was first noted that `hour`, asked for once it was settled, has no data, if that holds ever since. By this machine's clock.
     pub fn empty_since(&self, hour: Hour, owner: &Owner) -> Option<DateTime<Utc>> {
         self.empty.get(&hour)?.get(owner).map(|empty| empty.since)

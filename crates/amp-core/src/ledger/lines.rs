@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::record::HourRecord;
-use super::{Ledger, LoadRecord, Partition, SourceId, files_in};
+use super::{Ledger, LoadLine, Partition, SourceId, files_in};
 use crate::disk::{DiskContext, DiskError};
 use crate::jsonl::replace;
 
@@ -116,7 +116,7 @@ impl PartitionLines {
 
     /// Takes in a line of `loads/`, if this version can read it.
     pub fn insert_loads(&mut self, line: &str) -> bool {
-        serde_json::from_str::<LoadRecord>(line).is_ok() && self.loads.insert(line)
+        LoadLine::parse(line.as_bytes()).is_some() && self.loads.insert(line)
     }
 
     /// The sources that requested any of the hours, sorted, each once.

@@ -7,6 +7,7 @@
 mod done;
 mod files;
 mod index;
+mod latest;
 mod lines;
 mod owners;
 mod parse;
@@ -26,13 +27,18 @@ use serde::{Deserialize, Serialize};
 pub use self::done::{DoneDay, append_done_days, done_days};
 pub use self::files::{FileIndex, UnpackedFile};
 pub use self::index::{HourIndex, HourState, hours_without_files};
+pub use self::latest::LatestLoad;
+use self::latest::LatestLoads;
 pub use self::lines::{LineSet, PartitionLines};
 pub use self::owners::{FIRST_YEAR, Owner, Owners, ScannedSource, SourceRecord, project_of};
-pub use self::record::{FileIdentity, FileRecord, HourRecord, LoadRecord, ObjectRef, Partition, SourceId};
+pub use self::record::{
+    FileIdentity, FileRecord, HourRecord, LoadLine, LoadRecord, LostRecord, ObjectRef, Partition, SourceId,
+    WrittenObject,
+};
 use crate::checksum::Digest;
 use crate::disk::{DiskContext, DiskError};
 use crate::hour::parse_date;
-use crate::jsonl::{append, read, read_sound};
+use crate::jsonl::{append, read_lines, read_parsed, read_sound};
 use crate::reserve::Reserve;
 
 /// How far a file of the ledger had come. Lines are only appended: while the position is the same, so is what the file says.
@@ -107,9 +113,21 @@ impl Ledger {
     /// # Errors
     /// When a line cannot be written and synced; then nothing may be deleted.
     pub fn append_loads(&self, records: &[LoadRecord]) -> Result<(), DiskError> {
-        let mut partitions: BTreeMap<Partition, Vec<&LoadRecord>> = BTreeMap::new();
+        self.append_by_file(records, |record| &record.file)
+    }
+
+    /// Notes objects that were lost and waits until the notes are on disk: their hours are to be fetched again.
+    ///
+    /// # Errors
+    /// When a line cannot be written and synced.
+    pub fn append_lost(&self, records: &[LostRecord]) -> Result<(), DiskError> {
+        self.append_by_file(records, |record| &record.file)
+    }
+
+    fn append_by_file<T: Serialize>(&self, records: &[T], file: impl Fn(&T) -> &str) -> Result<(), DiskError> {
+        let mut partitions: BTreeMap<Partition, Vec<&T>> = BTreeMap::new();
         for record in records {
-            partitions.entry(Partition::of_file(&record.file)).or_default().push(record);
+            partitions.entry(Partition::of_file(file(record))).or_default().push(record);
         }
         partitions
             .into_iter()
@@ -151,27 +169,48 @@ impl Ledger {
         })
     }
 
-    /// The files of a partition that S3 confirmed, whichever the bucket.
+    /// The files of a partition that S3 confirmed, whichever the bucket, and whose objects were not lost since.
     ///
     /// # Errors
     /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn loaded_digests(&self, partition: Partition) -> Result<HashSet<(String, Digest)>, DiskError> {
         let mut loaded = HashSet::new();
-        read(&self.loads.join(partition.file_name()), |record: LoadRecord| {
-            loaded.extend(record.in_place_of.into_iter().map(|digest| (record.file.clone(), digest)));
-            loaded.insert((record.file, record.digest));
+        read_loads(&self.loads.join(partition.file_name()), |line| match line {
+            LoadLine::Loaded(record) => {
+                loaded.extend(record.in_place_of.into_iter().map(|digest| (record.file.clone(), digest)));
+                loaded.insert((record.file, record.digest));
+            }
+            LoadLine::Lost(lost) => loaded.retain(|(file, _)| *file != lost.file),
         })?;
         Ok(loaded)
     }
 
-    /// The load records of a partition, oldest first.
+    /// The load records of a partition, oldest first, but those of files whose objects were lost since.
     ///
     /// # Errors
     /// When a file of the ledger cannot be read; a damaged line is no error.
     pub fn load_records(&self, partition: Partition) -> Result<Vec<LoadRecord>, DiskError> {
-        let mut records = Vec::new();
-        read(&self.loads.join(partition.file_name()), |record| records.push(record))?;
+        let mut records: Vec<LoadRecord> = Vec::new();
+        read_loads(&self.loads.join(partition.file_name()), |line| match line {
+            LoadLine::Loaded(record) => records.push(record),
+            LoadLine::Lost(lost) => records.retain(|record| record.file != lost.file),
+        })?;
         Ok(records)
+    }
+
+    /// Gives `take` of every load record, partition by partition, which object was written from which file. Nothing is kept: a ledger of years
+    /// is read in the memory of a line.
+    ///
+    /// # Errors
+    /// When a file of the ledger cannot be read. A damaged line is no error, and nothing is said of it: every run reads all of them.
+    pub fn read_written(&self, mut take: impl FnMut(WrittenObject)) -> Result<(), DiskError> {
+        files_in(&self.loads)?.into_iter().try_for_each(|path| {
+            read_lines(&path, |line| {
+                if let Ok(written) = serde_json::from_slice(line) {
+                    take(written);
+                }
+            })
+        })
     }
 
     /// The days of which hours are known, in order.
@@ -191,22 +230,26 @@ impl Ledger {
         position(&self.hours.join(partition.file_name()))
     }
 
-    /// The newest record of each object, of all partitions, among those that `wanted` takes.
+    /// The newest record of each object, of all partitions, among those that `wanted` takes, and how many lines were damaged.
     ///
     /// # Errors
     /// When a file of the ledger cannot be read; a damaged line is no error.
-    pub fn latest_loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LoadRecord>, u64), DiskError> {
-        let mut newest: BTreeMap<(String, String), LoadRecord> = BTreeMap::new();
+    pub fn latest_loads(&self, wanted: impl Fn(&LoadRecord) -> bool) -> Result<(Vec<LatestLoad>, u64), DiskError> {
+        let mut latest = LatestLoads::default();
         let mut damaged = 0;
         for path in files_in(&self.loads)? {
-            damaged += read(&path, |record: LoadRecord| {
-                if wanted(&record) {
-                    newest.insert((record.bucket.clone(), record.key.clone()), record);
-                }
+            damaged += read_loads(&path, |line| match line {
+                LoadLine::Loaded(record) if !wanted(&record) => {}
+                LoadLine::Loaded(record) => latest.add(record),
+                LoadLine::Lost(lost) => latest.mark_lost(&lost),
             })?;
         }
-        Ok((newest.into_values().collect(), damaged))
+        Ok((latest.into_vec(), damaged))
     }
+}
+
+fn read_loads(path: &Path, take: impl FnMut(LoadLine)) -> Result<u64, DiskError> {
+    read_parsed(path, LoadLine::parse, take)
 }
 
 fn position(path: &Path) -> Result<Option<LedgerPosition>, DiskError> {

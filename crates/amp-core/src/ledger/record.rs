@@ -193,6 +193,54 @@ impl HourRecord {
     }
 }
 
+/// A line of `loads/DAY.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadLine {
+    /// S3 confirmed a file.
+    Loaded(LoadRecord),
+    /// Its object was lost.
+    Lost(LostRecord),
+}
+
+impl LoadLine {
+    /// Reads a line. A [`LostRecord`] lacks what every [`LoadRecord`] has, so that versions which do not know it skip it as damaged.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let loaded = serde_json::from_slice(line).map(Self::Loaded);
+        loaded.or_else(|_| serde_json::from_slice(line).map(Self::Lost)).ok()
+    }
+}
+
+/// `amp-load --verify --heal` did not find an object as it was loaded: its file counts as loaded no more, until it is loaded again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename = "lost")]
+pub struct LostRecord {
+    /// When.
+    #[serde(rename = "at")]
+    pub time: DateTime<Utc>,
+    /// The name of the file that it was loaded from.
+    pub file: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The object key.
+    pub key: String,
+    /// The S3 endpoint, where it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+impl LostRecord {
+    /// That the object of `load` is lost.
+    pub fn of(load: &LoadRecord, time: DateTime<Utc>) -> Self {
+        let LoadRecord { file, bucket, key, endpoint, .. } = load.clone();
+        Self { time, file, bucket, key, endpoint }
+    }
+
+    /// Where the object was.
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: self.key.clone() }
+    }
+}
+
 /// A line of `loads/DAY.jsonl`: S3 confirmed this file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadRecord {
@@ -231,6 +279,20 @@ impl LoadRecord {
     pub fn object(&self) -> ObjectRef {
         ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: self.key.clone() }
     }
+}
+
+/// Of a load record, what tells which object was written from which file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WrittenObject {
+    /// When.
+    #[serde(rename = "at")]
+    pub time: DateTime<Utc>,
+    /// The file's name.
+    pub file: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The object key.
+    pub key: String,
 }
 
 /// An object in S3, as all records name it.

@@ -246,8 +246,51 @@ fn loads_are_found_by_file_and_by_object() {
     let replaced = ("1_2025-11-06_0#0.json".into(), Digest { bytes: 102, ..Digest::default() });
     assert!(loaded.contains(&replaced), "the operator accepted other bytes in its place");
     let (all, damaged) = ledger.latest_loads(|_| true).unwrap();
-    assert_eq!((all.len(), all[0].digest.bytes, damaged), (2, 2, 0));
+    assert_eq!((all.len(), all[0].record.digest.bytes, damaged), (2, 2, 0));
     assert_eq!(ledger.latest_loads(|record| record.time > time() + chrono::TimeDelta::seconds(1)).unwrap().0.len(), 1);
+}
+
+#[test]
+fn a_lost_object_is_known_as_such_until_its_file_is_loaded_again() {
+    let (_dir, ledger, day) = ledger();
+    let file = "1_2025-11-06_0#0.json";
+    let load = |file: &str, key: &str| LoadRecord {
+        time: time(),
+        file: file.into(),
+        digest: Digest { bytes: 1, ..Digest::default() },
+        bucket: "lake".into(),
+        key: key.into(),
+        endpoint: None,
+        checksum: Checksum { algorithm: Algorithm::Crc64nvme, value: "AAAAAAAAAAA=".into() },
+        proof: Proof::Checksum,
+        etag: None,
+        version_id: None,
+        in_place_of: vec![Digest { bytes: 2, ..Digest::default() }],
+    };
+    let known = |ledger: &Ledger| {
+        let partition = Partition::Day(day);
+        let (latest, damaged) = ledger.latest_loads(|_| true).unwrap();
+        let objects: Vec<_> = latest.into_iter().map(|load| (load.record.key, load.is_lost)).collect();
+        (
+            ledger.loaded_digests(partition).unwrap().len(),
+            ledger.load_records(partition).unwrap().len(),
+            objects,
+            damaged,
+        )
+    };
+    let other = load("1_2025-11-06_1#0.json", "other");
+    ledger.append_loads(&[load(file, "a"), other.clone()]).unwrap();
+    ledger.append_lost(&[LostRecord::of(&load(file, "a"), time())]).unwrap();
+    assert_eq!(known(&ledger), (2, 1, vec![("a".into(), true), ("other".into(), false)], 0));
+    ledger.append_loads(&[load(file, "b")]).unwrap();
+    assert_eq!(known(&ledger), (4, 2, vec![("b".into(), false), ("other".into(), false)], 0));
+    let line = r#"{"kind":"lost","at":"2025-11-07T00:00:00Z","file":"a.json","bucket":"lake","key":"a"}"#;
+    let Some(LoadLine::Lost(lost)) = LoadLine::parse(line.as_bytes()) else { panic!("not read: {line}") };
+    assert_eq!(serde_json::to_string(&lost).unwrap(), line);
+    assert!(
+        serde_json::from_str::<LoadRecord>(line).is_err(),
+        "versions that do not know it must not take it for a load"
+    );
 }
 
 /// Lines as earlier versions wrote them: a ledger outlives the program that made it.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use amp_core::checksum::Digest;
 use amp_core::disk::DiskError;
 use amp_core::hour::parse_date;
-use amp_core::jsonl::read;
-use amp_core::ledger::{LedgerPositions, LineSet, LoadRecord, ObjectRef};
+use amp_core::jsonl::read_parsed;
+use amp_core::ledger::{LatestLoad, LedgerPositions, LineSet, LoadRecord, LostRecord, ObjectRef};
 use amp_core::reserve::Reserve;
 use amp_core::stage::Staging;
 use chrono::NaiveDate;
@@ -32,7 +32,27 @@ pub(super) struct ManifestRecord {
 pub(crate) struct ManifestJournal {
     path: PathBuf,
     reserve: Reserve,
-    newest: Mutex<BTreeMap<ObjectRef, ManifestRecord>>,
+    newest: Mutex<BTreeMap<ObjectRef, Known>>,
+}
+
+/// The newest record of a manifest, and whether its object was lost since.
+#[derive(Debug)]
+struct Known {
+    line: ManifestRecord,
+    is_lost: bool,
+}
+
+/// A line of the file. One of a lost manifest lacks what every [`ManifestRecord`] has, so that versions which do not know it skip it as damaged.
+enum JournalLine {
+    Put(ManifestRecord),
+    Lost(LostRecord),
+}
+
+impl JournalLine {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let put = serde_json::from_slice(line).map(Self::Put);
+        put.or_else(|_| serde_json::from_slice(line).map(Self::Lost)).ok()
+    }
 }
 
 impl ManifestJournal {
@@ -43,20 +63,29 @@ impl ManifestJournal {
     pub(crate) fn open(staging: &Staging) -> Result<Self, DiskError> {
         let reserve = Reserve::at(&staging.state_dir());
         let path = staging.state_dir().join("manifests.jsonl");
-        let mut newest = BTreeMap::new();
-        read(&path, |line: ManifestRecord| drop(newest.insert(line.load.object(), line)))?;
+        let mut newest: BTreeMap<ObjectRef, Known> = BTreeMap::new();
+        read_parsed(&path, JournalLine::parse, |line| match line {
+            JournalLine::Put(line) => drop(newest.insert(line.load.object(), Known { line, is_lost: false })),
+            JournalLine::Lost(lost) => {
+                if let Some(known) = newest.get_mut(&lost.object()) {
+                    known.is_lost = true;
+                }
+            }
+        })?;
         Ok(Self { path, reserve, newest: Mutex::new(newest) })
     }
 
     /// The newest record of each manifest.
-    pub(crate) fn records(self) -> impl Iterator<Item = LoadRecord> {
-        self.newest.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().map(|line| line.load)
+    pub(crate) fn records(&self) -> Vec<LatestLoad> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.values().map(|known| LatestLoad { record: known.line.load.clone(), is_lost: known.is_lost }).collect()
     }
 
     /// The newest record of each manifest of each day, as other machines may have it: without how far the ledger here had come.
     pub(crate) fn lines(&self) -> BTreeMap<NaiveDate, LineSet> {
         let mut lines: BTreeMap<NaiveDate, LineSet> = BTreeMap::new();
-        for line in self.newest.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        for Known { line, .. } in newest.values().filter(|known| !known.is_lost) {
             let day = line.load.file.strip_suffix(".json").and_then(|day| parse_date(day).ok());
             if let (Some(day), Ok(text)) = (day, serde_json::to_string(&line.load)) {
                 lines.entry(day).or_default().insert(&text);
@@ -78,7 +107,7 @@ impl ManifestJournal {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .get(&record.load.object())
-                .map(|line| line.load.time);
+                .map(|known| known.line.load.time);
             if known.is_none_or(|known| known < record.load.time) {
                 self.append(record)?;
             }
@@ -86,8 +115,10 @@ impl ManifestJournal {
         Ok(())
     }
 
+    /// Asks of the record of a manifest that is in the bucket, as far as is known.
     fn with<T>(&self, to: &Destination, key: &str, ask: impl FnOnce(&ManifestRecord) -> T) -> Option<T> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(&to.object(key)).map(ask)
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.get(&to.object(key)).filter(|known| !known.is_lost).map(|known| ask(&known.line))
     }
 
     /// Whether the manifest of that key was made when the ledger had come exactly so far.
@@ -104,7 +135,17 @@ impl ManifestJournal {
     pub(super) fn append(&self, line: ManifestRecord) -> Result<(), DiskError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve.append(&self.path, std::slice::from_ref(&line))?;
-        newest.insert(line.load.object(), line);
+        newest.insert(line.load.object(), Known { line, is_lost: false });
+        Ok(())
+    }
+
+    /// Notes that a manifest is not in the bucket as it was put, so that the next run puts it again, and waits until that is on disk.
+    pub(crate) fn append_lost(&self, lost: LostRecord) -> Result<(), DiskError> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve.append(&self.path, std::slice::from_ref(&lost))?;
+        if let Some(known) = newest.get_mut(&lost.object()) {
+            known.is_lost = true;
+        }
         Ok(())
     }
 }

@@ -3,7 +3,6 @@
 use amp_cli::RunError;
 
 use super::Run;
-use crate::plan::PlannedUpload;
 use crate::stats::RunStats;
 use crate::summary::Summary;
 
@@ -25,9 +24,8 @@ pub(crate) async fn dry_run(run: &Run<'_>, summary: &mut Summary) -> Result<(), 
     summary.dry_run = true;
     let stats = RunStats::new(run.settings.concurrency.at_start());
     stats.begin_round(&plan);
-    for (file, error) in &plan.keyless {
-        let planned = PlannedUpload { file: file.clone(), key: String::new() };
-        stats.failed(&planned, error.to_string(), None);
+    for (planned, error) in &plan.refused {
+        stats.failed(planned, error.to_string(), None);
     }
     if plan.found() > 0 {
         stats.conclude(summary, false);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use amp_cli::RunError;
 use amp_core::ledger::Ledger;
-use amp_core::stage::Staging;
 
 use super::Run;
 use super::follow::follow;
@@ -14,6 +13,7 @@ use crate::manifest::Manifests;
 use crate::state::State;
 use crate::summary::Summary;
 use crate::threads;
+use crate::upload::UploadJournal;
 
 /// Loads what is there and fills in what came of it.
 ///
@@ -25,21 +25,24 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
     let scan = run.scan()?;
     summary.files.found = scan.files.len();
     summary.place = place(root);
-    if scan.files.is_empty() && !follows && !may_put_more(run)? {
+    let leaves_nothing_open = UploadJournal::is_empty(&run.staging());
+    if scan.files.is_empty() && !follows && leaves_nothing_open && !may_put_more(run)? {
         tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }
     run.log_warnings();
-    let staging = Staging::open(root).map_err(RunError::unusable)?.until(run.session.stop.flag());
+    let staging = run.open_staging()?;
     let _lock = Run::lock(&staging, "load")?;
     // What another run loaded while we had no lock is gone.
     let scan = staging.scan().map_err(RunError::unusable)?;
     summary.files.found = scan.files.len();
     let plan = run.plan(scan)?;
     let manifests = run.manifests(&staging).await?.map(Arc::new);
+    let has_leftovers = !run.upload_journal(&staging).await?.leftovers().is_empty();
     let mut state = run.state().await?;
     let lacks_state = state.as_mut().map_or(Ok(false), State::is_any_pending).map_err(RunError::temporary)?;
-    if summary.files.found == 0 && !follows && !lacks_state && !is_any_pending(manifests.as_ref()).await? {
+    let lacks_nothing = !has_leftovers && !lacks_state;
+    if summary.files.found == 0 && !follows && lacks_nothing && !is_any_pending(manifests.as_ref()).await? {
         tracing::info!("nothing to load in {}", summary.place);
         return Ok(());
     }

@@ -12,6 +12,7 @@ mod verify;
 use std::sync::Arc;
 
 use amp_cli::{Exit, Retrier, RunError, Session, Stop};
+use amp_core::ledger::Ledger;
 use amp_core::lock::{LockError, RunLock};
 use amp_core::stage::{Scan, Staging};
 
@@ -26,6 +27,7 @@ use crate::plan::{Plan, PlannedUpload};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::store::S3Store;
+use crate::upload::{Leftover, UploadJournal};
 
 /// A run of any mode.
 pub(crate) struct Run<'a> {
@@ -48,6 +50,12 @@ impl<'a> Run<'a> {
         Staging::existing(&self.session.common.extracted_dir).until(self.session.stop.flag())
     }
 
+    /// The directory of files, made if it is missing.
+    fn open_staging(&self) -> Result<Staging, RunError> {
+        let staging = Staging::open(&self.session.common.extracted_dir).map_err(RunError::unusable)?;
+        Ok(staging.until(self.session.stop.flag()))
+    }
+
     /// Holds off other runs of `program`.
     fn lock(staging: &Staging, program: &str) -> Result<RunLock, RunError> {
         staging.lock(program).map_err(|error| match error {
@@ -62,9 +70,11 @@ impl<'a> Run<'a> {
         Ok(scan)
     }
 
-    /// Gives every file its key, which must not be that of another or of a manifest.
+    /// Gives every file its key, which must not be that of another, of one that was loaded before, or of a manifest.
     fn plan(&self, scan: Scan) -> Result<Plan, RunError> {
-        let plan = Plan::make(scan, &self.settings.keys).map_err(|error| RunError::unusable(error.to_string()))?;
+        let mut plan = Plan::make(scan, &self.settings.keys).map_err(|error| RunError::unusable(error.to_string()))?;
+        let ledger = Ledger::at(&self.staging().state_dir());
+        plan.refuse_taken(&ledger, &self.settings.bucket.name).map_err(RunError::unusable)?;
         let prefix = self.settings.manifest_prefix.as_ref();
         let taken = prefix.and_then(|prefix| plan.find_key(|key| prefix.is_manifest_key(key)));
         match taken.cloned() {
@@ -82,6 +92,22 @@ impl<'a> Run<'a> {
         let endpoint = S3Store::custom_endpoint_of(bucket).await?;
         let to = Destination { bucket: bucket.name.clone(), endpoint, keys: keys.clone() };
         Manifests::open(staging, prefix, to).map(Some).map_err(RunError::unusable)
+    }
+
+    /// The journal of uploads in parts. Says which of them are out of reach.
+    async fn upload_journal(&self, staging: &Staging) -> Result<UploadJournal, RunError> {
+        let bucket = &self.settings.bucket;
+        let endpoint = S3Store::custom_endpoint_of(bucket).await?;
+        let journal = UploadJournal::open(staging, &bucket.name, endpoint).map_err(RunError::unusable)?;
+        for Leftover { object, .. } in journal.leftovers_elsewhere() {
+            let place = object.endpoint.as_deref().unwrap_or("Amazon's S3");
+            tracing::warn!(
+                "s3://{}/{} at {place}: an upload in parts that a killed run left open remains there, until amp-load runs with that endpoint",
+                object.bucket,
+                object.key
+            );
+        }
+        Ok(journal)
     }
 
     /// The state in the bucket, if it is kept there.

@@ -4,6 +4,7 @@ mod body;
 mod s3;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use amp_cli::{Retryable, Subject};
@@ -69,6 +70,49 @@ pub enum Encryption {
     Kms(Option<String>),
 }
 
+impl Encryption {
+    /// Whether what the server says of an object confirms it. A key that was given by an alias cannot be compared with the one that the alias
+    /// stands for.
+    pub fn is_confirmed_by(&self, held: Option<&HeldEncryption>) -> bool {
+        let Some(held) = held else { return false };
+        match self {
+            Self::Aes256 => held.algorithm == "AES256",
+            Self::Kms(None) => held.algorithm == "aws:kms",
+            Self::Kms(Some(key)) => {
+                let is_alias = key.starts_with("alias/") || key.contains(":alias/");
+                let is_key = |told: &str| told == key || told.ends_with(&format!(":key/{key}"));
+                held.algorithm == "aws:kms" && held.kms_key.as_deref().is_some_and(|told| is_alias || is_key(told))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aes256 => f.write_str("AES256"),
+            Self::Kms(None) => f.write_str("aws:kms"),
+            Self::Kms(Some(key)) => write!(f, "aws:kms with key {key}"),
+        }
+    }
+}
+
+/// The encryption of an object as the server tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldEncryption {
+    /// The algorithm, as `AES256` or `aws:kms`.
+    pub algorithm: String,
+    /// The KMS key, most often as an ARN.
+    pub kms_key: Option<String>,
+}
+
+impl fmt::Display for HeldEncryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.algorithm)?;
+        self.kms_key.as_ref().map_or(Ok(()), |key| write!(f, " with key {key}"))
+    }
+}
+
 /// How objects are to be stored.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectOptions {
@@ -104,6 +148,12 @@ pub struct HeldObject {
     pub checksum: Option<String>,
     /// Its ETag, quotes removed.
     pub etag: Option<String>,
+    /// Its encryption.
+    pub encryption: Option<HeldEncryption>,
+    /// Its storage class; servers do not tell the standard one.
+    pub class: Option<String>,
+    /// How many tags it has.
+    pub tags: Option<u32>,
     /// Whether its encryption makes the ETag something other than an MD5.
     pub opaque_etag: bool,
     /// Its version, in a bucket that keeps versions.
@@ -237,6 +287,9 @@ pub enum StoreErrorKind {
     /// The server took this request for wrong.
     #[error("{0}")]
     Rejected(String),
+    /// The server did it, and its answer does not tell what.
+    #[error("{0}")]
+    Unreadable(String),
     /// The run is stopping.
     #[error("the run was stopped")]
     Stopped,
@@ -268,6 +321,7 @@ impl Retryable for StoreError {
             | StoreErrorKind::Exists
             | StoreErrorKind::Body(_)
             | StoreErrorKind::Rejected(_)
+            | StoreErrorKind::Unreadable(_)
             | StoreErrorKind::Stopped => Verdict::Permanent,
         }
     }
@@ -292,6 +346,28 @@ impl Retryable for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encryption_is_confirmed_by_the_same_algorithm_and_key() {
+        const ARN: &str = "arn:aws:kms:eu-west-1:1:key/k-1";
+        let held = |algorithm: &str, key: Option<&str>| {
+            Some(HeldEncryption { algorithm: algorithm.to_owned(), kms_key: key.map(str::to_owned) })
+        };
+        let kms = |key: &str| Encryption::Kms(Some(key.to_owned()));
+        for (asked, told, confirmed) in [
+            (Encryption::Aes256, None, false),
+            (Encryption::Aes256, held("AES256", None), true),
+            (Encryption::Kms(None), held("AES256", None), false),
+            (Encryption::Kms(None), held("aws:kms", Some(ARN)), true),
+            (kms("k-1"), held("aws:kms", Some(ARN)), true),
+            (kms(ARN), held("aws:kms", Some(ARN)), true),
+            (kms("k-2"), held("aws:kms", Some(ARN)), false),
+            (kms("k-1"), held("aws:kms", None), false),
+            (kms("alias/lake"), held("aws:kms", Some(ARN)), true),
+        ] {
+            assert_eq!(asked.is_confirmed_by(told.as_ref()), confirmed, "{asked} {told:?}");
+        }
+    }
 
     #[test]
     fn an_etag_counts_only_where_it_is_an_md5() {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
+use amp_core::progress::NoProgress;
 use amp_core::receipt::{Expected, Receipt, Stored};
 use tokio::sync::Mutex;
 
@@ -95,7 +96,8 @@ impl Confirmer {
         if !proves {
             // The size is compared first: bytes that are too few need not be read.
             if stored.bytes.is_none_or(|bytes| bytes == pending.expected.digest.bytes) {
-                let read = |_| Box::pin(async { store.read_back(pending.key).await.map_err(of_this_object) });
+                let read =
+                    |_| Box::pin(async { store.read_back(pending.key, &NoProgress).await.map_err(of_this_object) });
                 let (digest, _) = requests.run_keeping(permit, 0, read).await.map_err(unprovable)?;
                 stored.read_back = Some(digest);
             }

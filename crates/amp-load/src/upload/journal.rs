@@ -38,21 +38,20 @@ enum UploadState {
 
 /// An upload that an earlier run left open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leftover {
-    /// Its id is known.
-    Open {
-        /// The key.
-        key: String,
-        /// The id.
-        id: String,
-    },
-    /// It may have been begun.
-    Begun {
-        /// The key.
-        key: String,
-        /// When, by our clock.
-        time: DateTime<Utc>,
-    },
+pub struct Leftover {
+    /// Its object, which may be in another bucket than this run's.
+    pub object: ObjectRef,
+    /// How far it had come.
+    pub progress: LeftoverProgress,
+}
+
+/// How far an upload had come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftoverProgress {
+    /// It has this id.
+    Open(String),
+    /// It may have been begun, at this time by our clock.
+    Begun(DateTime<Utc>),
 }
 
 /// The journal, for the holder of amp-load's lock.
@@ -97,14 +96,32 @@ impl UploadJournal {
         Ok(Self { path, reserve, bucket: bucket.to_owned(), endpoint, open: Mutex::new(open) })
     }
 
-    /// What earlier runs left open in this bucket.
+    /// Whether nothing was left open anywhere, by the size of the journal of `staging` alone.
+    pub fn is_empty(staging: &Staging) -> bool {
+        std::fs::metadata(staging.state_dir().join("uploads.jsonl")).map_or(true, |journal| journal.len() == 0)
+    }
+
+    /// What earlier runs left open at this endpoint, whatever the bucket.
     pub fn leftovers(&self) -> Vec<Leftover> {
+        self.select(|object| object.endpoint == self.endpoint)
+    }
+
+    /// What earlier runs left open at other endpoints.
+    pub fn leftovers_elsewhere(&self) -> Vec<Leftover> {
+        self.select(|object| object.endpoint != self.endpoint)
+    }
+
+    fn select(&self, wanted: impl Fn(&ObjectRef) -> bool) -> Vec<Leftover> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = |object: &ObjectRef| object.bucket == self.bucket && object.endpoint == self.endpoint;
-        let ids = open.ids.iter().filter(|(object, _)| here(object));
-        let begun = open.begun.iter().filter(|(object, _)| here(object));
-        ids.map(|(object, id)| Leftover::Open { key: object.key.clone(), id: id.clone() })
-            .chain(begun.map(|(object, time)| Leftover::Begun { key: object.key.clone(), time: *time }))
+        let ids = open.ids.iter().filter(|(object, _)| wanted(object));
+        let begun = open.begun.iter().filter(|(object, _)| wanted(object));
+        ids.map(|(object, id)| Leftover { object: object.clone(), progress: LeftoverProgress::Open(id.clone()) })
+            .chain(
+                begun.map(|(object, time)| Leftover {
+                    object: object.clone(),
+                    progress: LeftoverProgress::Begun(*time),
+                }),
+            )
             .collect()
     }
 
@@ -113,21 +130,29 @@ impl UploadJournal {
     /// # Errors
     /// When the disk refuses; then the upload must not begin.
     pub fn record_begun(&self, key: &str) -> Result<(), DiskError> {
-        self.append(key, None, UploadState::Begun)
+        self.append(self.object(key), None, UploadState::Begun)
     }
 
     /// It was given.
     pub fn record_open(&self, key: &str, id: &str) -> Result<(), DiskError> {
-        self.append(key, Some(id), UploadState::Open)
+        self.append(self.object(key), Some(id), UploadState::Open)
     }
 
     /// The upload of that id, or the attempt to begin one, left nothing open.
     pub fn record_closed(&self, key: &str, id: Option<&str>) -> Result<(), DiskError> {
-        self.append(key, id, UploadState::Closed)
+        self.record_leftover_closed(&self.object(key), id)
     }
 
-    fn append(&self, key: &str, id: Option<&str>, state: UploadState) -> Result<(), DiskError> {
-        let object = ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() };
+    /// The same of an upload that an earlier run left open, in its bucket.
+    pub fn record_leftover_closed(&self, object: &ObjectRef, id: Option<&str>) -> Result<(), DiskError> {
+        self.append(object.clone(), id, UploadState::Closed)
+    }
+
+    fn object(&self, key: &str) -> ObjectRef {
+        ObjectRef { bucket: self.bucket.clone(), endpoint: self.endpoint.clone(), key: key.to_owned() }
+    }
+
+    fn append(&self, object: ObjectRef, id: Option<&str>, state: UploadState) -> Result<(), DiskError> {
         let line = JournalRecord { time: Utc::now(), object, upload_id: id.map(str::to_owned), state };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve.append(&self.path, std::slice::from_ref(&line))?;
@@ -152,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_open_is_found_again_by_bucket_and_endpoint() {
+    fn what_is_open_is_found_again_by_its_endpoint() {
         let dir = tempfile::tempdir().unwrap();
         let staging = Staging::open(dir.path()).unwrap();
         let uploads = UploadJournal::open(&staging, "lake", None).unwrap();
@@ -167,11 +192,12 @@ mod tests {
         uploads.tidy().unwrap();
 
         let left = UploadJournal::open(&staging, "lake", None).unwrap().leftovers();
-        assert_eq!(left[0], Leftover::Open { key: "b".into(), id: "id-b".into() });
-        assert!(matches!(&left[1], Leftover::Begun { key, .. } if key == "d"));
+        assert_eq!((left[0].object.key.as_str(), &left[0].progress), ("b", &LeftoverProgress::Open("id-b".into())));
+        assert!(left[1].object.key == "d" && matches!(left[1].progress, LeftoverProgress::Begun(_)));
         assert_eq!(left.len(), 2);
-        assert!(UploadJournal::open(&staging, "pond", None).unwrap().leftovers().is_empty());
-        assert!(UploadJournal::open(&staging, "lake", Some("http://x".into())).unwrap().leftovers().is_empty());
+        assert_eq!(UploadJournal::open(&staging, "pond", None).unwrap().leftovers(), left, "in the bucket of before");
+        let elsewhere = UploadJournal::open(&staging, "lake", Some("http://x".into())).unwrap();
+        assert_eq!((elsewhere.leftovers(), elsewhere.leftovers_elsewhere()), (vec![], left));
     }
 
     #[test]

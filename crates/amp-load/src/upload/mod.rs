@@ -1,5 +1,7 @@
 //! From an open file to a receipt: uploads it in one request or in parts, and has S3 confirm what it stored.
 
+mod abort;
+mod applied;
 mod concurrency;
 mod confirm;
 mod in_memory;
@@ -11,6 +13,7 @@ mod whole;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use amp_cli::{Retrier, Retryable, Stop};
@@ -24,7 +27,7 @@ use crate::error::LoadError;
 use crate::store::{HeldObject, NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
 pub use concurrency::Concurrency;
 use confirm::{Confirmer, PendingUpload};
-pub use journal::UploadJournal;
+pub use journal::{Leftover, UploadJournal};
 use requests::{Permit, Requests};
 
 /// All large bodies together read ahead no more bytes than this, twice.
@@ -55,6 +58,8 @@ pub struct Uploader {
     journal: UploadJournal,
     options: UploadOptions,
     stop: Stop,
+    /// Whether an object was looked at for what the server drops.
+    looked_for_dropped: AtomicBool,
     large_files: Semaphore,
 }
 
@@ -71,6 +76,7 @@ impl Uploader {
             confirmer: Confirmer::new(store.custom_endpoint().is_none()),
             requests: Requests::new(options.concurrency, options.max_requests, Arc::clone(&retrier), stop.clone()),
             large_files: Semaphore::new(MAX_LARGE_FILES),
+            looked_for_dropped: AtomicBool::new(false),
             store,
             retrier,
             journal,
@@ -183,7 +189,7 @@ impl Uploader {
         }
     }
 
-    /// The receipt for the object that S3 `held` before, if it is the file.
+    /// The receipt for the object that S3 `held` before, if it is the file, encrypted as asked.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -193,7 +199,9 @@ impl Uploader {
         file: &HashedFile,
         held: HeldObject,
     ) -> Result<Option<Receipt>, LoadError> {
-        if held.bytes != Some(file.content.digest.bytes) {
+        let asked = self.store.object_options().encryption.as_ref();
+        let is_encrypted = asked.is_none_or(|asked| asked.is_confirmed_by(held.encryption.as_ref()));
+        if held.bytes != Some(file.content.digest.bytes) || !is_encrypted {
             return Ok(None);
         }
         let checksum = self.final_checksum(file).await?;
@@ -216,10 +224,12 @@ impl Uploader {
         permit: Option<Permit<'a>>,
     ) -> Result<Receipt, LoadError> {
         let answered = reply.is_some();
+        let encryption = reply.as_ref().and_then(|reply| reply.encryption.clone());
         let pending = Self::pending(&object.key, file, checksum);
         match self.confirmer.confirm(&self.store, &self.requests, permit, pending, reply).await {
             Err(LoadError::Unconfirmed(_)) if !answered && object.only_if_new => Err(LoadError::Exists),
-            receipt => receipt,
+            Err(error) => Err(error),
+            Ok(receipt) => Box::pin(self.check_applied(&object.key, encryption)).await.map(|()| receipt),
         }
     }
 

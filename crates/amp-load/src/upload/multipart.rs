@@ -5,16 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_cli::{DETAIL, Diagnostic, Retrier, Stop};
-use amp_core::disk::DiskError;
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum, Receipt};
-use amp_core::retry::RetryPolicy;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Uploader;
-use super::journal::Leftover;
 use crate::checksum::{ContentChecksum, HashedFile, combine_parts, md5_of_parts};
 use crate::error::LoadError;
 use crate::store::{
@@ -32,10 +28,6 @@ const USUAL_PART_BYTES: u64 = 16 << 20;
 const MANY_PARTS: u64 = 64;
 /// S3 takes no more parts.
 const MAX_PARTS: u64 = 10_000;
-/// An abort must not hold the exit up for longer.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The server's clock may be so far behind ours.
-const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// A part of a file.
 #[derive(Debug, Clone, Copy)]
@@ -211,80 +203,10 @@ impl Uploader {
         let parts = read.await?.map_err(|error| LoadError::Internal(format!("cannot read the file: {error}")))?;
         Ok(combine_parts(&parts).1)
     }
-
-    /// Aborts what earlier runs left open in the bucket.
-    pub async fn abort_leftovers(&self) {
-        for leftover in self.journal.leftovers() {
-            match leftover {
-                Leftover::Open { key, id } => {
-                    if self.abort(&key, &id).await {
-                        warn_on_error(self.journal.record_closed(&key, Some(&id)));
-                    }
-                }
-                Leftover::Begun { key, time } => self.sweep(&key, time).await,
-            }
-        }
-        warn_on_error(self.journal.tidy());
-    }
-
-    /// Gives an upload up, whether or not the run is stopping, and says whether it is gone.
-    pub(super) async fn abort(&self, key: &str, id: &str) -> bool {
-        // A retrier of its own: that of the run gives up when the run stops.
-        let retrier = Retrier::new(
-            RetryPolicy { max_retries: 2, base: Duration::from_secs(1), retry_for: Duration::ZERO },
-            Stop::default(),
-        );
-        let aborted = tokio::time::timeout(ABORT_TIMEOUT, retrier.run(|_| self.store.abort(key, id))).await;
-        let problem = match aborted {
-            Ok(Ok(())) => {
-                tracing::info!(
-                    target: DETAIL,
-                    event = "upload_aborted",
-                    key,
-                    "{}: the upload in parts was aborted",
-                    self.url(key)
-                );
-                return true;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!(
-            "{}: its upload in parts could not be aborted ({problem}); the next run tries again",
-            self.url(key)
-        );
-        false
-    }
-
-    /// Aborts what uploads of that key were begun at or after `time`, as far as we may look.
-    pub(super) async fn sweep(&self, key: &str, time: DateTime<Utc>) {
-        let listed = tokio::time::timeout(ABORT_TIMEOUT, self.store.open_uploads(key)).await;
-        let problem = match listed {
-            Ok(Ok(open)) => {
-                let mut gone = true;
-                for upload in open.into_iter().filter(|upload| upload.initiated >= time - CLOCK_SKEW) {
-                    gone &= self.abort(key, &upload.id).await;
-                }
-                if gone {
-                    warn_on_error(self.journal.record_closed(key, None));
-                }
-                return;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!("{}: cannot look for uploads in parts that a run left open ({problem})", self.url(key));
-    }
 }
 
 fn joined_part(joined: Result<Result<SentPart, LoadError>, JoinError>) -> Result<SentPart, LoadError> {
     joined.map_err(|error| LoadError::Internal(error.to_string()))?
-}
-
-fn warn_on_error(recorded: Result<(), DiskError>) {
-    if let Err(error) = recorded {
-        Diagnostic::of(&error).warn();
-    }
 }
 
 #[cfg(test)]

@@ -63,10 +63,34 @@ fn files_that_would_overwrite_each_other_are_all_refused() {
     assert_eq!(lab.left(), FILES);
 }
 
+/// Two parts of an hour, one a run, under a template without {part}.
+#[test]
+fn an_object_of_another_file_is_not_overwritten_in_a_later_run() {
+    let lab = Lab::new();
+    let hourly = ["--key-template", "{date}/{hour}.{ext}"];
+    lab.stage(FILES[1], b"{\"part\":0}\n");
+    assert_eq!(lab.run(&hourly).counts(), (0, [1, 1, 0, 0, 1]));
+    lab.stage(FILES[0], b"{}\n");
+    lab.stage(FILES[2], b"{\"part\":1}\n");
+    let dry = lab.run(&[&hourly[..], &["--dry-run"]].concat());
+    assert_eq!(dry.document()["planned"].as_array().unwrap().len(), 1, "{dry:?}");
+    let ended = lab.run(&hourly);
+    assert_eq!(ended.counts(), (1, [2, 1, 0, 1, 1]), "{ended:?}");
+    let failure = ended.document()["failures"][0].clone();
+    assert_eq!((&failure["file"], &failure["key"]), (&FILES[2].into(), &"2025-11-06/09.json".into()));
+    assert!(ended.error(0).contains(FILES[1]), "{ended:?}");
+    assert_eq!(lab.object("2025-11-06/09.json").unwrap(), b"{\"part\":0}\n");
+    assert_eq!(lab.left(), [FILES[2]]);
+    // Under another key nothing stands in its way, and the file whose key it is may be loaded again.
+    assert_eq!(lab.run(&["--key-template", "{date}/{file}"]).counts(), (0, [1, 1, 0, 0, 1]));
+    lab.stage(FILES[1], b"{\"part\":0,\"again\":true}\n");
+    assert_eq!(lab.run(&hourly).counts(), (0, [1, 1, 0, 0, 1]));
+}
+
 #[test]
 fn a_template_under_which_days_collide_is_warned_about() {
     let lab = Lab::staged();
     let ended = lab.run(&["--key-template", "{hour}-{part}.{ext}", "--prefix", "raw"]);
     assert_eq!(ended.code, Some(0));
-    assert!(ended.stderr.contains("overwrite") && ended.stderr.contains("does not end in /"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the same key") && ended.stderr.contains("does not end in /"), "{}", ended.stderr);
 }

@@ -1,6 +1,6 @@
 //! Files that are not what they were.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use amp_sandbox::s3::S3Op;
@@ -97,7 +97,10 @@ fn links_are_left_alone() {
 #[test]
 fn what_cannot_be_noted_is_not_deleted() {
     let lab = Lab::staged();
-    File::create(lab.extracted().join(".amp/loads")).unwrap();
+    // It reads as a file that is not there, and cannot be made.
+    let loads = lab.extracted().join(".amp/loads");
+    fs::create_dir(&loads).unwrap();
+    std::os::unix::fs::symlink(lab.path("missing/day"), loads.join("2025-11-06.jsonl")).unwrap();
     let ended = lab.run(&[]);
     assert_eq!(ended.counts(), (1, [3, 0, 0, 3, 0]));
     assert!(ended.error(0).contains("the ledger could not be written"), "{ended:?}");

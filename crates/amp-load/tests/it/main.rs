@@ -18,6 +18,7 @@ mod exists;
 mod faults;
 mod follow;
 mod full_disk;
+mod healing;
 mod keys;
 mod local;
 mod manifests;

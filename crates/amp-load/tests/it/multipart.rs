@@ -138,6 +138,75 @@ fn what_a_killed_run_left_open_is_aborted_by_the_next() {
     assert_eq!(journal(&lab), "");
 }
 
+/// A laboratory with an upload that a killed run left open, and the file gone.
+fn left_open() -> Lab {
+    let lab = Lab::with(|config| config.buckets.push("pond".into()));
+    lab.stage(FILES[0], &noise((40 << 20) + 3));
+    lab.rule("op=UploadPart,nth=2-:stall");
+    let run = begin(lab.command(&LARGE));
+    lab.wait_for(S3Op::UploadPart);
+    run.signal("KILL").unwrap();
+    run.wait().unwrap();
+    lab.server.clear_rules();
+    fs::remove_file(lab.extracted().join(FILES[0])).unwrap();
+    assert_eq!(lab.server.open_uploads(BUCKET).len(), 1);
+    lab
+}
+
+#[test]
+fn what_a_killed_run_left_open_is_aborted_though_there_is_nothing_to_load() {
+    let lab = left_open();
+    let ended = lab.run(&[]);
+    assert_eq!((ended.code, &ended.document()["outcome"]), (Some(0), &"empty".into()), "{ended:?}");
+    assert!(lab.server.open_uploads(BUCKET).is_empty());
+    let asked = lab.server.requests().len();
+    assert_eq!(lab.run(&[]).code, Some(0));
+    assert_eq!(lab.server.requests().len(), asked, "nothing is open any more");
+}
+
+#[test]
+fn what_a_killed_run_left_open_is_aborted_in_its_bucket() {
+    let lab = left_open();
+    let ended = lab.run(&["--bucket", "pond"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(lab.server.open_uploads(BUCKET).is_empty());
+    assert_eq!(journal(&lab), "");
+}
+
+#[test]
+fn what_a_killed_run_left_open_at_another_endpoint_is_named() {
+    let lab = left_open();
+    let other = Lab::new();
+    lab.copy_in("small.json", b"{}\n");
+    let ended = lab.run(&["--endpoint-url", &other.server.endpoint_url()]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains(FILES[0]) && ended.stderr.contains("remains there"), "{}", ended.stderr);
+    assert_eq!(lab.run(&[]).code, Some(0));
+    assert!(lab.server.open_uploads(BUCKET).is_empty());
+}
+
+#[test]
+fn an_answer_that_is_not_s3s_is_named_and_leaves_nothing_open() {
+    let lab = Lab::quirky("wrong-create-root".parse().unwrap());
+    let bytes = noise(6 << 20);
+    lab.stage(FILES[0], &bytes);
+    let ended = lab.run(&LARGE);
+    assert_eq!(ended.counts(), (1, [1, 0, 0, 1, 0]), "{ended:?}");
+    let error = ended.error(0);
+    assert!(error.contains("`InitiateMultipartUpload`") && error.contains("--multipart-threshold"), "{error}");
+    assert!(lab.server.open_uploads(BUCKET).is_empty());
+    assert_eq!(journal(&lab), "");
+    assert_eq!(lab.run(&["--multipart-threshold", "5GiB"]).counts(), (0, [1, 1, 0, 0, 1]));
+    // Where it cannot be aborted, the next run looks for it.
+    lab.stage(FILES[0], &bytes);
+    lab.rule("op=AbortMultipartUpload:status=500");
+    assert!(lab.run(&LARGE).error(0).contains("may be open"));
+    assert_eq!(lab.server.open_uploads(BUCKET).len(), 1);
+    lab.server.clear_rules();
+    assert_eq!(lab.run(&["--multipart-threshold", "5GiB"]).code, Some(0));
+    assert!(lab.server.open_uploads(BUCKET).is_empty());
+}
+
 #[test]
 fn an_abort_that_fails_is_made_up_for_by_the_next_run() {
     let (lab, _) = large();

@@ -32,6 +32,54 @@ fn tags_and_acl_go_with_every_object_however_it_is_sent() {
     assert!(lab.requests(S3Op::HeadBucket)[0].header("x-amz-acl").is_none());
 }
 
+/// A laboratory of a server with these quirks, and the files.
+fn quirky(quirks: &str) -> Lab {
+    let lab = Lab::quirky(quirks.parse().unwrap());
+    lab.stage_all();
+    lab
+}
+
+#[test]
+fn encryption_that_was_asked_for_and_is_not_confirmed_leaves_the_files() {
+    for words in [&["--sse", "AES256"][..], &["--sse", "aws:kms"], &["--sse", "aws:kms", "--sse-kms-key-id", "k-1"]] {
+        let lab = quirky("ignore-sse");
+        let ended = lab.run(words);
+        assert_eq!(ended.counts(), (1, [3, 0, 0, 3, 0]), "{words:?} {ended:?}");
+        assert!(ended.error(0).contains("--sse") && ended.error(0).contains("no encryption"), "{ended:?}");
+        assert_eq!((lab.left().len(), lab.loads().len()), (3, 0));
+        assert_eq!(Lab::staged().run(words).code, Some(0), "{words:?}");
+    }
+    let lab = quirky("ignore-sse");
+    lab.stage("7_2025-11-06_9#2.json", &noise(3 << 20));
+    let ended = lab.run(&["--sse", "AES256", "--multipart-threshold", "1MiB"]);
+    assert_eq!(ended.counts(), (1, [4, 0, 0, 4, 0]), "{ended:?}");
+}
+
+#[test]
+fn an_object_that_is_there_without_the_encryption_is_uploaded_again() {
+    let lab = Lab::staged();
+    assert_eq!(lab.run(&["--keep-local"]).code, Some(0));
+    let skip = ["--sse", "aws:kms", "--if-exists", "skip"];
+    assert_eq!(lab.run(&[&skip[..], &["--keep-local"]].concat()).counts(), (0, [3, 3, 0, 0, 0]));
+    assert_eq!(lab.run(&skip).counts(), (0, [3, 0, 3, 0, 3]));
+}
+
+#[test]
+fn what_the_server_drops_is_said_once() {
+    let words = ["--storage-class", "STANDARD_IA", "--tags", "team=data"];
+    let lab = quirky("ignore-storage-class,ignore-tags");
+    let ended = lab.run(&words);
+    assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{ended:?}");
+    for word in ["--storage-class", "--tags"] {
+        assert_eq!(ended.stderr.matches(word).count(), 1, "{}", ended.stderr);
+    }
+    assert_eq!(lab.count(S3Op::GetObjectTagging), 1);
+    let lab = Lab::staged();
+    let ended = lab.run(&words);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(lab.count(S3Op::HeadObject), 2, "for the checksum and for the class, once a run");
+}
+
 #[test]
 fn what_is_not_asked_for_is_not_sent() {
     let lab = Lab::staged();

@@ -20,7 +20,10 @@ fn objects_that_are_as_they_were_loaded_are_fine() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let document = ended.document();
     assert_eq!(document["outcome"], "complete");
-    assert_eq!(document["verified"].to_string(), r#"{"checked":3,"different":[],"missing":[],"not_verified":0}"#);
+    assert_eq!(
+        document["verified"].to_string(),
+        r#"{"checked":3,"different":[],"healed":0,"missing":[],"not_verified":0,"read":0}"#
+    );
     assert_eq!(lab.left(), ["new.json"]);
     assert_eq!(lab.count(S3Op::PutObject), 3);
 }
@@ -91,8 +94,8 @@ fn a_replacement_of_the_same_size_with_another_checksum_is_different() {
     assert_eq!(ended.document()["verified"]["different"][0], FILES[0]);
 }
 
-#[test]
-fn what_cannot_be_compared_is_not_verified() {
+/// A laboratory of a server without checksums, whose load records tell no ETag either.
+fn incomparable() -> Lab {
     let lab = Lab::quirky(Quirks { ignore_checksums: true, ..Quirks::default() });
     lab.stage_all();
     lab.run(&[]);
@@ -105,9 +108,65 @@ fn what_cannot_be_compared_is_not_verified() {
         format!("{record}\n")
     });
     fs::write(&path, of_before.collect::<String>()).unwrap();
+    lab
+}
+
+#[test]
+fn what_cannot_be_compared_is_not_verified_until_it_is_read() {
+    let lab = incomparable();
     let ended = lab.run(&["--verify"]);
     assert_eq!((ended.code, &ended.document()["verified"]["not_verified"]), (Some(1), &3.into()), "{ended:?}");
     assert!(ended.error(0).contains("not verified"), "{ended:?}");
+    let read = lab.run(&["--verify", "--read-data"]);
+    assert_eq!(read.code, Some(0), "{read:?}");
+    assert_eq!(
+        (&read.document()["verified"]["not_verified"], &read.document()["verified"]["read"]),
+        (&0.into(), &3.into())
+    );
+    lab.server.put_object_directly(BUCKET, FILES[1], &events(FILES[0])).unwrap();
+    let ended = lab.run(&["--verify", "--read-data=100"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.document()["verified"]["different"].to_string(), format!("[{:?}]", FILES[1]));
+}
+
+#[test]
+fn a_byte_that_changed_on_the_servers_disk_is_seen_by_reading_alone() {
+    let lab = Lab::staged();
+    lab.rule("op=PutObject,key=_9#0:damage=30");
+    assert_eq!(lab.run(&[]).code, Some(0));
+    assert_eq!(lab.run(&["--verify"]).code, Some(0), "what the server tells is of the right bytes");
+    let ended = lab.run(&["--verify", "--read-data"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.document()["verified"]["different"][0], FILES[1]);
+}
+
+#[test]
+fn a_sample_of_the_objects_is_read_and_the_others_are_compared() {
+    let lab = loaded();
+    let ended = lab.run(&["--verify", "--read-data=40"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let verified = ended.document()["verified"].clone();
+    assert_eq!((&verified["checked"], &verified["read"]), (&3.into(), &2.into()));
+    assert_eq!((lab.count(S3Op::GetObject), lab.count(S3Op::HeadObject)), (2, 2), "one HeadObject is of the load");
+    for (words, named) in [(&["--read-data=0", "--verify"], "whole number"), (&["--read-data=101", "--verify"], "101")]
+    {
+        let ended = lab.run(words);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.error(0).contains(named), "{ended:?}");
+    }
+}
+
+#[test]
+fn objects_that_may_not_be_read_are_a_refusal_with_advice() {
+    let lab = loaded();
+    lab.rule("op=GetObject:status=403,code=AccessDenied");
+    let ended = lab.run(&["--verify", "--read-data"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.error(0).contains("s3:GetObject"), "{ended:?}");
+    lab.server.clear_rules();
+    lab.rule("op=GetObject,key=_0#0:status=403,code=InvalidObjectState");
+    let ended = lab.run(&["--verify", "--read-data"]);
+    assert_eq!((ended.code, &ended.document()["verified"]["read"]), (Some(1), &2.into()), "{ended:?}");
 }
 
 #[test]

@@ -240,6 +240,7 @@ fn try_perform(state: &State, exchange: &mut Exchange<'_>, call: &Call) -> Resul
         S3Op::PutObject => object::put(state, exchange, call, &signed),
         S3Op::HeadObject => object::head(state, exchange, call, &signed),
         S3Op::GetObject => object::get(state, exchange, call, &signed),
+        S3Op::GetObjectTagging => object::tagging(state, exchange, call, &signed),
         S3Op::DeleteObject => object::delete(state, exchange, call, &signed),
         S3Op::CreateMultipartUpload => multipart::create(state, exchange, call, &signed),
         S3Op::UploadPart => multipart::put_part(state, exchange, call, &signed),

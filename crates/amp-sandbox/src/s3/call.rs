@@ -13,6 +13,7 @@ pub enum S3Op {
     PutObject,
     HeadObject,
     GetObject,
+    GetObjectTagging,
     DeleteObject,
     CreateMultipartUpload,
     UploadPart,
@@ -25,12 +26,13 @@ pub enum S3Op {
 
 impl S3Op {
     /// The served ones.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HeadBucket,
         Self::ListObjectsV2,
         Self::PutObject,
         Self::HeadObject,
         Self::GetObject,
+        Self::GetObjectTagging,
         Self::DeleteObject,
         Self::CreateMultipartUpload,
         Self::UploadPart,
@@ -97,6 +99,7 @@ impl Call {
             ("DELETE", ..) if has("uploadId") => S3Op::AbortMultipartUpload,
             ("DELETE", ..) if known(&version) => S3Op::DeleteObject,
             ("GET", ..) if has("uploadId") => S3Op::ListParts,
+            ("GET", ..) if has("tagging") => S3Op::GetObjectTagging,
             ("GET", ..) if known(&version) => S3Op::GetObject,
             ("HEAD", ..) if known(&version) => S3Op::HeadObject,
             _ => S3Op::Other,

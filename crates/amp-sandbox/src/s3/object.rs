@@ -17,6 +17,7 @@ use super::sigv4::Signed;
 use super::state::{Bucket, State, lock};
 use super::store::{Description, Object};
 use crate::http::{Exchange, Head, query_pairs};
+use crate::xml::{document, tag};
 
 const STORAGE_CLASSES: [&str; 8] = [
     "STANDARD",
@@ -245,6 +246,19 @@ pub(super) fn head(state: &State, exchange: &mut Exchange<'_>, call: &Call, sign
     let mut headers = describe(state, call, &exchange.head, &object);
     headers.push(("Content-Length".into(), object.bytes.to_string()));
     Ok(Reply::ok(headers, Vec::new()))
+}
+
+pub(super) fn tagging(
+    state: &State,
+    exchange: &mut Exchange<'_>,
+    call: &Call,
+    signed: &Signed,
+) -> Result<Reply, Failure> {
+    payload::none(exchange, signed)?;
+    let object = find(state, &exchange.head, call)?;
+    let pairs = query_pairs(&object.description.tags.unwrap_or_default()).unwrap_or_default();
+    let tags = pairs.iter().map(|(key, value)| format!("<Tag>{}{}</Tag>", tag("Key", key), tag("Value", value)));
+    Ok(Reply::xml(document("Tagging", &format!("<TagSet>{}</TagSet>", tags.collect::<String>()))))
 }
 
 pub(super) fn get(state: &State, exchange: &mut Exchange<'_>, call: &Call, signed: &Signed) -> Result<Reply, Failure> {

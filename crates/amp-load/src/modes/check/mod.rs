@@ -44,11 +44,12 @@ fn check_files(run: &Run<'_>) -> Finding {
         Err(error) => return failed("files", error),
     };
     let message = format!("{} to load", plan.found());
-    match plan.keyless.first() {
+    match plan.refused.first() {
         None => Finding::ok("files", message),
-        Some((file, error)) => {
-            Finding::warning("files", format!("{message}, {} without a key; {file}: {error}", plan.keyless.len()))
-        }
+        Some((planned, error)) => Finding::warning(
+            "files",
+            format!("{message}, {} that cannot be loaded; {}: {error}", plan.refused.len(), planned.file),
+        ),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct ErrorResponse {
     message: Option<String>,
     region: Option<String>,
     retry_after: Option<Duration>,
+    /// The body of a success that is not what the SDK knows.
+    unknown: Option<String>,
     /// What it is when it is no answer of the server.
     pub(super) kind: Option<StoreErrorKind>,
 }
@@ -83,6 +85,7 @@ impl ErrorResponse {
         for text in [&mut self.code, &mut self.message].into_iter().flatten() {
             *text = sanitize(text, secrets);
         }
+        self.unknown = self.unknown.map(|text| scrub(&text, &secrets.iter().collect::<Vec<_>>()));
         self
     }
 
@@ -91,8 +94,30 @@ impl ErrorResponse {
         if self.kind.is_some() { "no answer".to_owned() } else { format!("HTTP {}", self.status) }
     }
 
+    /// Whether it is a success that the SDK does not know.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown.is_some()
+    }
+
+    /// The content of an element of a success that the SDK does not know.
+    pub(super) fn unknown_element(&self, name: &str) -> Option<String> {
+        let (_, rest) = self.unknown.as_ref()?.split_once(&format!("<{name}>"))?;
+        rest.split_once("</").map(|(content, _)| content.to_owned())
+    }
+
+    /// The root of a success that the SDK does not know.
+    fn unknown_root(&self) -> Option<&str> {
+        let mut tags = self.unknown.as_ref()?.split('<').skip(1);
+        let root = tags.find(|tag| !tag.starts_with(['?', '!']))?;
+        root.split([' ', '>', '/']).next().filter(|root| !root.is_empty())
+    }
+
     fn text(&self) -> String {
         let mut text = self.status.to_string();
+        if self.unknown.is_some() {
+            let root = self.unknown_root().map_or("no XML".to_owned(), |root| format!("`{root}`"));
+            text.push_str(&format!(": the answer is {root}, not what S3 answers"));
+        }
         for part in [&self.code, &self.message].into_iter().flatten() {
             text.push_str(if text.contains(' ') { ": " } else { " " });
             text.push_str(part);
@@ -144,6 +169,15 @@ impl ErrorResponse {
             (429 | 503, _) => throttled(&self),
             (408 | 500.., _) => busy(&self),
             _ => StoreErrorKind::Rejected(self.text()),
+        }
+    }
+
+    /// What it means for reading one object: others may be allowed, and need not be archived.
+    pub(super) fn into_read_kind(self) -> StoreErrorKind {
+        match self.code.as_deref() {
+            Some("AccessDenied") => StoreErrorKind::Denied(self.text()),
+            Some("InvalidObjectState") => StoreErrorKind::Rejected(self.text()),
+            _ => self.into_kind(false),
         }
     }
 
@@ -202,8 +236,11 @@ where
         return ErrorResponse::none(StoreErrorKind::Network(format!("the answer breaks off: {}", chain(error))));
     }
     let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
+    let is_unknown = (200..300).contains(&status) && metadata.and_then(|meta| meta.code()).is_none();
+    let body = raw.body().bytes().filter(|_| is_unknown);
     ErrorResponse {
         status,
+        unknown: body.map(|body| String::from_utf8_lossy(body).into_owned()),
         code: metadata.and_then(|meta| meta.code()).map(str::to_owned),
         message: metadata.and_then(|meta| meta.message()).map(str::to_owned),
         region: header("x-amz-bucket-region"),
@@ -215,6 +252,21 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_success_that_the_sdk_does_not_know_is_named_by_its_root() {
+        let answer =
+            |body: &str| ErrorResponse { status: 200, unknown: Some(body.to_owned()), ..ErrorResponse::default() };
+        let rclones = answer(
+            "<?xml version=\"1.0\"?>\n<InitiateMultipartUpload xmlns=\"x\"><UploadId>7-a</UploadId></InitiateMultipartUpload>",
+        );
+        assert_eq!(rclones.unknown_element("UploadId").as_deref(), Some("7-a"));
+        assert!(rclones.into_kind(false).to_string().contains("`InitiateMultipartUpload`"));
+        for body in ["", "hello", "<", "<UploadId>", "<?xml?><>"] {
+            assert_eq!(answer(body).unknown_element("UploadId"), None, "{body}");
+            assert!(answer(body).into_kind(false).to_string().contains("no XML") || body == "<UploadId>", "{body}");
+        }
+    }
     use crate::store::StoreError;
     use amp_cli::Retryable;
     use amp_core::retry::{Effort, Verdict};

@@ -22,6 +22,7 @@ use self::operation::Operation;
 use super::{ObjectOptions, StoreError, StoreErrorKind};
 
 /// A bucket.
+#[derive(Clone)]
 pub struct S3Store {
     client: Client,
     bucket: String,
@@ -51,6 +52,11 @@ impl S3Store {
     /// The region, and the host that is asked.
     pub fn region_and_host(&self) -> (&str, &str) {
         (&self.region, &self.host)
+    }
+
+    /// Another bucket at the same endpoint, with the same credentials.
+    pub fn of_bucket(&self, bucket: &str) -> Self {
+        Self { bucket: bucket.to_owned(), ..self.clone() }
     }
 
     /// What a key is called in messages.

@@ -1,13 +1,14 @@
 //! Objects in one request.
 
 use amp_core::checksum::{Digest, Digester};
+use amp_core::progress::Transfer;
 use amp_core::receipt::{Algorithm, Checksum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 
 use super::S3Store;
 use super::options::RequestOptions;
-use crate::store::{HeldObject, NewObject, StoreError, StoreErrorKind, UploadBody};
+use crate::store::{HeldEncryption, HeldObject, NewObject, StoreError, StoreErrorKind, UploadBody};
 
 impl S3Store {
     /// Writes an object in one request.
@@ -53,7 +54,9 @@ impl S3Store {
             },
             etag: unquoted(reply.e_tag()),
             opaque_etag: hides_md5(reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            encryption: held_encryption(reply.server_side_encryption, reply.ssekms_key_id),
             version_id: reply.version_id,
+            ..HeldObject::default()
         })
     }
 
@@ -83,23 +86,41 @@ impl S3Store {
             },
             etag: unquoted(reply.e_tag()),
             opaque_etag: hides_md5(reply.server_side_encryption(), reply.sse_customer_algorithm()),
+            encryption: held_encryption(reply.server_side_encryption, reply.ssekms_key_id),
+            class: reply.storage_class.map(|class| class.as_str().to_owned()),
+            tags: reply.tag_count.map(i32::cast_unsigned),
             version_id: reply.version_id,
         }))
     }
 
-    /// Reads an object back and digests its bytes.
+    /// How many tags an object has.
+    ///
+    /// # Errors
+    /// When S3 does not tell.
+    pub async fn count_tags(&self, key: &str) -> Result<usize, StoreError> {
+        let operation = self.operation("GetObjectTagging", key);
+        let request = self.client.get_object_tagging().bucket(&self.bucket).key(key);
+        let request = request.set_expected_bucket_owner(self.owner.clone());
+        Ok(operation.run(request.send(), None).await?.tag_set.len())
+    }
+
+    /// Reads an object back and digests its bytes, of which no more are in memory than one answer's piece. `transfer` is told of them.
     ///
     /// # Errors
     /// When it does not come, or not whole.
-    pub async fn read_back(&self, key: &str) -> Result<Digest, StoreError> {
+    pub async fn read_back(&self, key: &str, transfer: &dyn Transfer) -> Result<Digest, StoreError> {
         let operation = self.operation("GetObject", key);
         let request =
             self.client.get_object().bucket(&self.bucket).set_expected_bucket_owner(self.owner.clone()).key(key);
-        let mut body = operation.run(request.send(), None).await?.body;
+        let reply = operation.run_raw(request.send(), None).await;
+        let mut body = reply.map_err(|answer| operation.error(answer.into_read_kind()))?.body;
         let mut digester = Digester::default();
         loop {
             match tokio::time::timeout(self.idle, body.try_next()).await {
-                Ok(Ok(Some(bytes))) => digester.update(&bytes),
+                Ok(Ok(Some(bytes))) => {
+                    digester.update(&bytes);
+                    transfer.advance(bytes.len() as u64);
+                }
                 Ok(Ok(None)) => return Ok(digester.digest()),
                 Ok(Err(error)) => {
                     return Err(operation.error(StoreErrorKind::Network(format!("the object breaks off: {error}"))));
@@ -113,6 +134,10 @@ impl S3Store {
 /// An ETag without its quotes.
 pub(super) fn unquoted(etag: Option<&str>) -> Option<String> {
     etag.map(|etag| etag.trim_matches('"').to_owned())
+}
+
+pub(super) fn held_encryption(algorithm: Option<ServerSideEncryption>, key: Option<String>) -> Option<HeldEncryption> {
+    algorithm.map(|algorithm| HeldEncryption { algorithm: algorithm.as_str().to_owned(), kms_key: key })
 }
 
 /// Whether the encryption makes the ETag something other than an MD5.

@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use chrono::DateTime;
 
 use super::S3Store;
-use super::object::{hides_md5, unquoted};
+use super::object::{held_encryption, hides_md5, unquoted};
 use super::options::RequestOptions;
 use crate::store::{
     AssembledObject, HeldObject, NewObject, ObjectOptions, OpenUpload, StoreError, StoreErrorKind, StoredPart,
@@ -16,11 +16,14 @@ use crate::store::{
 /// How many uploads one answer lists at most: with keys of 1,024 bytes, 1,000 of them would be more than is read of an answer.
 const PAGE: i32 = 100;
 
+/// What helps where uploads in parts do not go.
+const IN_ONE_REQUEST: &str = "`--multipart-threshold 5GiB` uploads files of up to that size in one request";
+
 impl S3Store {
-    /// Begins an upload in parts and returns its id.
+    /// Begins an upload in parts and returns its id. An upload whose answer the SDK cannot read is aborted by the id in it.
     ///
     /// # Errors
-    /// When S3 gives none.
+    /// When S3 gives none; [`StoreErrorKind::Unreadable`] if an upload may be open then.
     pub async fn create(
         &self,
         object: &NewObject,
@@ -43,7 +46,24 @@ impl S3Store {
             .checksum_algorithm(named(algorithm))
             .checksum_type(coverage(algorithm));
         let operation = self.operation("CreateMultipartUpload", &object.key);
-        let reply = operation.run(request.send(), None).await?;
+        let reply = match operation.run_raw(request.send(), None).await {
+            Ok(reply) => reply,
+            Err(answer) => {
+                let id = answer.unknown_element("UploadId");
+                let (is_unknown, kind) = (answer.is_unknown(), answer.into_kind(false));
+                let aborted = match id {
+                    Some(id) => self.abort(&object.key, &id).await.is_ok(),
+                    None => false,
+                };
+                return Err(operation.error(match kind {
+                    kind if !is_unknown => kind,
+                    kind if aborted => StoreErrorKind::Rejected(format!("{kind}; {IN_ONE_REQUEST}")),
+                    kind => {
+                        StoreErrorKind::Unreadable(format!("{kind}, and an upload may be open there; {IN_ONE_REQUEST}"))
+                    }
+                }));
+            }
+        };
         reply.upload_id.ok_or_else(|| operation.error(StoreErrorKind::Rejected("the answer has no upload id".into())))
     }
 
@@ -142,7 +162,9 @@ impl S3Store {
             checksum,
             etag: unquoted(reply.e_tag.as_deref()),
             opaque_etag: hides_md5(reply.server_side_encryption.as_ref(), None),
+            encryption: held_encryption(reply.server_side_encryption, reply.ssekms_key_id),
             version_id: reply.version_id,
+            ..HeldObject::default()
         })
     }
 
