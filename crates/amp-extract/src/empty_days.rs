@@ -43,14 +43,14 @@ fn had_data(day: NaiveDate, index: &HourIndex, owner: &Owner) -> bool {
 }
 
 /// What a plan makes of a day that the ledger calls empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EmptyDay {
     /// It is not empty, or was found so by two runs.
     No,
     /// One run found it so, and nothing is known against it.
     Once,
-    /// The same, but the day before has data: it came only later, or the run was killed before it looked once more.
-    Doubtful,
+    /// These of its hours were found so once, and the day before has data: it came only later, or the run was killed before it looked again.
+    Doubtful(Vec<Hour>),
 }
 
 impl EmptyDay {
@@ -62,11 +62,12 @@ impl EmptyDay {
         let Some(owner) = reader.owner().cloned() else { return Ok(Self::No) };
         let index = reader.index(day)?;
         let is_empty = |hour: Hour| matches!(index.state(hour, &owner), HourState::Fetched { files: [], .. });
-        let is_believed = |hour: Hour| index.empty_runs(hour, &owner) > 1;
-        if !HourWindow::day(day).hours().all(is_empty) || HourWindow::day(day).hours().all(is_believed) {
+        let hours = || HourWindow::day(day).hours();
+        let once: Vec<Hour> = hours().filter(|hour| index.empty_runs(*hour, &owner) < 2).collect();
+        if !hours().all(is_empty) || once.is_empty() {
             return Ok(Self::No);
         }
         let Some(before) = day.checked_sub_days(Days::new(1)) else { return Ok(Self::Once) };
-        Ok(if had_data(before, reader.index(before)?, &owner) { Self::Doubtful } else { Self::Once })
+        Ok(if had_data(before, reader.index(before)?, &owner) { Self::Doubtful(once) } else { Self::Once })
     }
 }

@@ -63,7 +63,8 @@ impl Owed {
                 let status = reader.status(hour)?;
                 all_final &= status.is_final();
                 let is_wanted = daily.is_some_and(|daily| daily.contains(hour));
-                let is_done = status.is_done() && empty != EmptyDay::Doubtful;
+                let is_doubtful = matches!(&empty, EmptyDay::Doubtful(hours) if hours.contains(&hour));
+                let is_done = status.is_done() && !is_doubtful;
                 let is_owed = hour.settled_at() <= now && !is_done;
                 if is_owed && (is_wanted || was_asked(hour, is_within_reach, reader)?) {
                     hours.push(hour);

@@ -95,3 +95,19 @@ fn a_day_before_that_comes_with_a_later_run_makes_an_empty_day_asked_for_once_mo
     assert_eq!(at(11).exits(0)["requests"], 1);
     lab.assert_staged(&["2025-11-06", "2025-11-08", "2025-11-09", "2025-11-10"]);
 }
+
+#[test]
+fn of_an_empty_day_only_the_hour_that_had_not_settled_the_first_time_is_asked_for_a_third_time() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::faulty(&["hour=2025-11-06:no-data"]);
+    let at = |time: &str| lab.at(&library, time, &[]).run().exits(0);
+    at("2025-11-06 03:15:00");
+    at("2025-11-07 01:30:00");
+    at("2025-11-08 03:15:00");
+    let before = lab.asked().len();
+    at("2025-11-09 03:15:00");
+    let mut asked = lab.asked().split_off(before);
+    asked.sort();
+    assert_eq!(asked, ["20251106T23-20251106T23", "20251108T00-20251108T23"]);
+    assert_eq!(at("2025-11-10 03:15:00")["requests"], 1);
+}
