@@ -43,7 +43,7 @@ struct Args {
     /// Kills of the first phase
     #[arg(long, value_name = "N", default_value_t = 500)]
     kills: u64,
-    /// A cut of each phase, in less than a minute together
+    /// A cut of each phase, in a minute or two together; a month instead of the year
     #[arg(long)]
     short: bool,
     /// That strace is missing is a failure
@@ -78,7 +78,8 @@ enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 7] = [Self::Kill, Self::Steps, Self::Calls, Self::Network, Self::Disk, Self::Races, Self::Clock];
+    const ALL: [Self; 8] =
+        [Self::Kill, Self::Steps, Self::Calls, Self::Network, Self::Disk, Self::Races, Self::Clock, Self::Year];
 }
 
 impl std::fmt::Display for Phase {

@@ -8,8 +8,6 @@ use amp_sandbox::time::Hour;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use fastrand::Rng;
 
-use super::truth::REPAIR_DAYS;
-
 /// Something that goes wrong with a daily call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Mishap {
@@ -70,14 +68,13 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// The first day of which the calls want anything, by the clock that they have.
-    pub(super) fn first_wanted(&self) -> NaiveDate {
-        let off = self.mishaps.iter().filter_map(|mishap| match mishap {
+    /// Yesterday by the clock that the calls have.
+    pub(super) fn yesterday_by_clock(&self) -> NaiveDate {
+        let mut off = self.mishaps.iter().filter_map(|mishap| match mishap {
             Mishap::Clock(off) => Some(*off),
             _ => None,
         });
-        let moment = self.moment + off.min().unwrap_or_default().min(TimeDelta::zero());
-        moment.date_naive() - TimeDelta::days(REPAIR_DAYS)
+        yesterday((self.moment + off.next_back().unwrap_or_default()).date_naive())
     }
 }
 

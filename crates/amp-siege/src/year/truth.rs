@@ -8,7 +8,7 @@ use amp_sandbox::events::Dataset;
 use amp_sandbox::export::ExportRequest;
 use amp_sandbox::s3::S3Server;
 use amp_sandbox::time::{Hour, Window};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::machine::Project;
 use super::mishaps::yesterday;
@@ -24,13 +24,22 @@ pub(super) struct Truth {
     pub(super) wanted: Option<[NaiveDate; 2]>,
     proved: BTreeSet<Hour>,
     known_keys: BTreeSet<String>,
+    /// The day before each key was first used.
+    first_days: BTreeMap<String, NaiveDate>,
     /// How often a whole run was told of no data in an hour that had settled.
     empty: BTreeMap<Hour, u32>,
 }
 
 impl Truth {
     pub(super) fn new(data: Dataset) -> Self {
-        Self { data, wanted: None, proved: BTreeSet::new(), known_keys: BTreeSet::new(), empty: BTreeMap::new() }
+        Self {
+            data,
+            wanted: None,
+            proved: BTreeSet::new(),
+            known_keys: BTreeSet::new(),
+            first_days: BTreeMap::new(),
+            empty: BTreeMap::new(),
+        }
     }
 
     /// A default call of that day was made.
@@ -41,7 +50,7 @@ impl Truth {
 
     /// The wanted days that a default call of `date` has to see to.
     pub(super) fn recent(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDate> + use<> {
-        let oldest = date - chrono::TimeDelta::days(REPAIR_DAYS);
+        let oldest = date - TimeDelta::days(REPAIR_DAYS);
         self.days().filter(move |day| *day >= oldest)
     }
 
@@ -74,21 +83,26 @@ impl Truth {
         missing
     }
 
-    /// Whether that key brought something before. One that has not cannot know what another key of its project brought.
+    /// Whether that key brought something before. Only then is it known to be one of the project's.
     pub(super) fn knows(&self, api_key: &str) -> bool {
         self.known_keys.contains(api_key)
     }
 
-    /// A call came with a key that is not known yet: what it wanted, from that day on, is its own once more.
-    pub(super) fn doubt(&mut self, first: NaiveDate) {
-        self.proved.retain(|hour| hour.date() < first);
-    }
-
-    /// Hours that these requests asked for though they had been received for sure.
-    pub(super) fn needless<'a>(&self, requests: impl Iterator<Item = &'a ExportRequest>) -> Vec<Hour> {
-        let by_known = requests.filter(|request| self.knows(&request.api_key));
-        let hours = by_known.filter_map(|request| request.window).flat_map(Window::hours);
-        hours.filter(|hour| self.proved.contains(hour)).collect()
+    /// Hours that these requests asked for though they had been received for sure. A key that brought nothing yet cannot know that, of the
+    /// days since it was first used, whose `yesterday` was that.
+    pub(super) fn needless<'a>(
+        &mut self,
+        requests: impl Iterator<Item = &'a ExportRequest>,
+        yesterday: NaiveDate,
+    ) -> Vec<Hour> {
+        let mut needless = Vec::new();
+        for request in requests {
+            let first = *self.first_days.entry(request.api_key.clone()).or_insert(yesterday);
+            let is_known = self.knows(&request.api_key);
+            let hours = request.window.into_iter().flat_map(Window::hours);
+            needless.extend(hours.filter(|hour| (is_known || hour.date() < first) && self.proved.contains(hour)));
+        }
+        needless
     }
 
     /// Takes in what an undisturbed run was told, at that moment by Amplitude's clock.
@@ -97,8 +111,9 @@ impl Truth {
             if request.status == 200 {
                 self.known_keys.insert(request.api_key.clone());
             }
-            for hour in request.window.into_iter().flat_map(Window::hours).filter(|hour| hour.plus(3).start() <= moment)
-            {
+            // `Date` tells whole seconds: what settles in this minute may count as unsettled.
+            let is_settled = |hour: &Hour| hour.plus(3).start() + TimeDelta::minutes(1) <= moment;
+            for hour in request.window.into_iter().flat_map(Window::hours).filter(is_settled) {
                 let told_empty = self.empty.entry(hour).or_default();
                 *told_empty += u32::from(request.status == 404);
                 // A day that is empty is believed the second time.

@@ -13,27 +13,22 @@ use super::Year;
 use super::machine::{How, Project};
 use super::mishaps::Day;
 use super::truth::{self, REPAIR_DAYS, ranges};
-use crate::contents::{Findings, names};
+use crate::contents::Findings;
 
 impl Year<'_> {
-    /// The requests that `--status` says the next run would make.
-    pub(super) fn announced(&mut self, how: &How) -> io::Result<BTreeSet<String>> {
+    /// The requests that `--status` says the next run would make, and the windows for which it would use an archive.
+    pub(super) fn announced(&mut self, how: &How) -> io::Result<[BTreeSet<String>; 2]> {
         let running = self.machine.extract(how, &["--status"])?;
         let ended = self.machine.finish(running, 0, None)?;
         let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-        let requests = document["next"]["requests"].as_array().cloned().unwrap_or_default();
         let window = |request: &Value| {
             let hour = |name: &str| request[name].as_str()?.parse().ok();
             Some(Window::new(hour("start")?, hour("end")?))
         };
-        // For an archive that an earlier run left there is no request.
-        let left = names(&self.machine.folder.join("downloaded_data"))?;
-        let is_left = |window: &Window| {
-            let name = format!("amplitude_{}_{}.zip", window.start.compact(), window.end.compact());
-            left.contains(&name)
-        };
-        let windows = requests.iter().filter_map(window);
-        Ok(windows.filter(|window| !is_left(window)).map(|window| window.to_string()).collect())
+        Ok(["requests", "archives"].map(|kind| {
+            let windows = document["next"][kind].as_array().into_iter().flatten();
+            windows.filter_map(window).map(|window| window.to_string()).collect()
+        }))
     }
 
     /// What was asked for since the last look, of which nothing may have been needless.
@@ -41,12 +36,9 @@ impl Year<'_> {
         let all = self.machine.export.requests();
         let is_ours = |request: &&ExportRequest| self.machine.is_key_of(project, &request.api_key);
         let new = || all.iter().skip(self.seen[truth::of(project)]).filter(is_ours);
-        let needless = self.truths[truth::of(project)].needless(new());
+        let needless = self.truths[truth::of(project)].needless(new(), day.yesterday_by_clock());
         let windows = new().filter_map(|request| request.window.map(|window| window.to_string())).collect();
         self.tally.count("requests", new().count() as u64);
-        if !self.truths[truth::of(project)].knows(self.machine.key_of(project)) {
-            self.truths[truth::of(project)].doubt(day.first_wanted());
-        }
         if is_sure {
             self.truths[truth::of(project)].learn(new(), day.moment);
         }
