@@ -33,6 +33,12 @@ enum Line {
     Done(DoneClaim),
 }
 
+impl Line {
+    fn into_text(self) -> Option<String> {
+        Some(serde_json::to_string(&self).ok()? + "\n")
+    }
+}
+
 /// All hours of a day are final by the object of it that has this checksum: as long as there is no other, the day need not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct DoneClaim {
@@ -48,6 +54,8 @@ pub(super) struct DayContent {
     pub(super) lines: PartitionLines,
     /// The newest record of each of its manifests.
     pub(super) manifests: LineSet,
+    /// What is known of those who requested any of its hours: the first day that is owed must not be lost with one object.
+    pub(super) sources: BTreeMap<SourceId, SourceRecord>,
 }
 
 /// What is known besides days.
@@ -63,7 +71,8 @@ impl DayContent {
         let sets = [("hours", &self.lines.hours), ("loads", &self.lines.loads), ("manifests", &self.manifests)];
         let lines =
             sets.into_iter().flat_map(|(kind, set)| set.portable().map(move |line| format!("{{\"{kind}\":{line}}}\n")));
-        lines.collect::<String>().into_bytes()
+        let sources = self.sources.values().cloned().map(Line::Sources);
+        lines.chain(sources.filter_map(Line::into_text)).collect::<String>().into_bytes()
     }
 
     /// Reads an object, and counts the lines that this version cannot read.
@@ -73,7 +82,11 @@ impl DayContent {
             Line::Hours(line) => content.lines.insert_hours(&line.to_string()),
             Line::Loads(line) => content.lines.insert_loads(&line.to_string()),
             Line::Manifests(line) => content.manifests.insert(&line.to_string()),
-            Line::Sources(_) | Line::Done(_) => false,
+            Line::Sources(record) => {
+                record.join(&mut content.sources);
+                true
+            }
+            Line::Done(_) => false,
         });
         (content, unread)
     }
@@ -81,6 +94,7 @@ impl DayContent {
     pub(super) fn merge(&mut self, other: Self) {
         self.lines.merge(other.lines);
         self.manifests.merge(other.manifests);
+        other.sources.into_values().for_each(|record| record.join(&mut self.sources));
     }
 }
 
@@ -88,7 +102,7 @@ impl SummaryContent {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let sources = self.sources.values().cloned().map(Line::Sources);
         let lines = sources.chain(self.done.iter().cloned().map(Line::Done));
-        lines.filter_map(|line| Some(serde_json::to_string(&line).ok()? + "\n")).collect::<String>().into_bytes()
+        lines.filter_map(Line::into_text).collect::<String>().into_bytes()
     }
 
     pub(super) fn parse(bytes: &[u8]) -> (Self, usize) {

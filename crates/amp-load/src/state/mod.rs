@@ -18,7 +18,7 @@ use std::path::Path;
 
 use amp_core::checksum::{Digest, Digester};
 use amp_core::disk::{DiskContext, DiskError};
-use amp_core::ledger::{Ledger, LedgerPositions, LineSet, Owner, Owners, Partition, done_days};
+use amp_core::ledger::{Ledger, LedgerPositions, LineSet, Owner, Owners, Partition, SourceId, SourceRecord, done_days};
 use amp_core::stage::Staging;
 use chrono::NaiveDate;
 
@@ -62,25 +62,28 @@ impl State {
         })
     }
 
-    /// The newest records of the manifests of each day.
-    fn manifests(&self) -> Result<BTreeMap<NaiveDate, LineSet>, DiskError> {
-        Ok(ManifestJournal::open(&self.staging)?.lines())
+    /// What days' objects say besides the lines of their partition.
+    fn surroundings(&self) -> Result<Surroundings, DiskError> {
+        let manifests = ManifestJournal::open(&self.staging)?.lines();
+        Ok(Surroundings { manifests, sources: Owners::records(&self.ledger)? })
     }
 
     /// What is known here of a partition, and what the journal is to say of it; `objects` are those of which every line is here.
     fn read(
         &self,
         partition: Partition,
-        manifests: &BTreeMap<NaiveDate, LineSet>,
+        around: &Surroundings,
         objects: Vec<String>,
     ) -> Result<(Vec<u8>, Known), DiskError> {
         // Before the lines: what is added meanwhile is looked at by the next run.
         let positions = self.ledger.positions(partition)?;
         let lines = self.ledger.lines(partition)?;
         let sources = lines.sources();
-        let manifests = manifests_of(partition, manifests);
+        let manifests = around.manifests_of(partition);
         let manifest = digest_of_lines(&manifests);
-        let bytes = DayContent { lines, manifests }.to_bytes();
+        let known = |source: &SourceId| Some((source.clone(), around.sources.get(source)?.clone()));
+        let content = DayContent { sources: sources.iter().filter_map(known).collect(), lines, manifests };
+        let bytes = content.to_bytes();
         let crc = crc_of(Digester::digest_of(&bytes));
         Ok((bytes, Known { crc, objects, positions, manifest, sources }))
     }
@@ -104,10 +107,19 @@ impl State {
     }
 }
 
-fn manifests_of(partition: Partition, manifests: &BTreeMap<NaiveDate, LineSet>) -> LineSet {
-    match partition {
-        Partition::Day(day) => manifests.get(&day).cloned().unwrap_or_default(),
-        Partition::Undated => LineSet::default(),
+/// What the ledger knows besides hours and loads.
+struct Surroundings {
+    /// The newest records of the manifests of each day.
+    manifests: BTreeMap<NaiveDate, LineSet>,
+    sources: BTreeMap<SourceId, SourceRecord>,
+}
+
+impl Surroundings {
+    fn manifests_of(&self, partition: Partition) -> LineSet {
+        match partition {
+            Partition::Day(day) => self.manifests.get(&day).cloned().unwrap_or_default(),
+            Partition::Undated => LineSet::default(),
+        }
     }
 }
 

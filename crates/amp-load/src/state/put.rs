@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::content::{FORMAT, Marker};
 use super::journal::Known;
 use super::prefix::{StateObject, StatePrefix, Subject, crc_of};
-use super::{State, digest_of_lines, manifests_of};
+use super::{State, digest_of_lines};
 use crate::error::{LoadError, object_error};
 use crate::plan::PlannedUpload;
 use crate::stats::RunStats;
@@ -83,13 +83,13 @@ impl State {
 
     /// The partitions of which the ledger says what no object does. Where only the files' positions are new, the journal learns them.
     fn pending_days(&mut self) -> Result<Vec<Pending>, DiskError> {
-        let manifests = self.manifests()?;
+        let around = self.surroundings()?;
         let (mut pending, mut unchanged) = (Vec::new(), Vec::new());
         for partition in self.ledger.partitions()? {
             let subject = Subject::Lines(partition);
             let known = self.journal.known(subject);
             let positions = self.ledger.positions(partition)?;
-            let manifest = digest_of_lines(&manifests_of(partition, &manifests));
+            let manifest = digest_of_lines(&around.manifests_of(partition));
             let untouched =
                 known.filter(|known| known.positions == positions && known.manifest == manifest && known.is_put());
             if let Some(known) = untouched {
@@ -99,7 +99,7 @@ impl State {
                 continue;
             }
             let objects = known.map(|known| known.objects.clone()).unwrap_or_default();
-            let (bytes, known) = self.read(partition, &manifests, objects)?;
+            let (bytes, known) = self.read(partition, &around, objects)?;
             if bytes.is_empty() {
                 continue;
             }

@@ -45,7 +45,8 @@ impl State {
     pub(crate) fn apply(&mut self, fetched: Fetched, scope: &Scope) -> Result<RestoreCounts, DiskError> {
         let Fetched { listing, days, summary, summaries, left, unread, .. } = fetched;
         let mut counts = RestoreCounts { days: days.len(), lines: 0, unread, foreign: listing.foreign.len() };
-        counts.lines += Owners::join(&self.ledger, summary.sources.into_values())?;
+        let of_days = days.values().flat_map(|(content, _)| content.sources.values().cloned());
+        counts.lines += Owners::join(&self.ledger, summary.sources.into_values().chain(of_days))?;
         let mut held: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
         for partition in self.ledger.partitions()? {
             held.insert(partition, self.held(partition)?.to_vec());
@@ -56,7 +57,7 @@ impl State {
             manifests.merge(content.manifests.portable())?;
             held.entry(partition).or_default().extend(objects);
         }
-        let manifests = manifests.lines();
+        let around = self.surroundings()?;
         let listed = |name: &String| StateObject::named(name).is_some_and(|object| listing.objects.contains(&object));
         let (mut lines, mut done) = (Vec::new(), Vec::new());
         for (partition, mut objects) in held {
@@ -69,7 +70,7 @@ impl State {
             if known.is_some_and(|known| known.objects == objects) || known.is_none() && objects.is_empty() {
                 continue;
             }
-            let (_, known) = self.read(partition, &manifests, objects)?;
+            let (_, known) = self.read(partition, &around, objects)?;
             let claims =
                 summary.done.iter().filter(|claim| Partition::Day(claim.day) == partition && claim.crc == known.crc);
             done.extend(claims.flat_map(|claim| done_lines(claim, known.positions)));

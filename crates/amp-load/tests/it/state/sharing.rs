@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use amp_core::ledger::{Ledger, Owners};
 use amp_sandbox::s3::S3Op;
 
 use super::{ON, RESTORE};
@@ -114,4 +115,33 @@ fn a_ledger_that_was_lost_is_read_again_although_the_journal_has_it() {
     fs::remove_dir_all(lab.extracted().join(".amp/hours")).unwrap();
     assert_eq!(lab.restore().restored()[0], 1);
     assert_eq!(lab.known(), known);
+}
+
+#[test]
+fn the_first_day_that_is_owed_outlives_any_one_object() {
+    let lab = Lab::new();
+    let staging = amp_core::stage::Staging::open(&lab.extracted()).unwrap();
+    let record = amp_core::ledger::SourceRecord {
+        time: chrono::Utc::now(),
+        source: crate::manifests::source("key"),
+        host: Some("h".into()),
+        project: Some("7".into()),
+        owed_from: Some("2025-10-01".parse().unwrap()),
+    };
+    Ledger::at(&staging.state_dir()).append_sources(&[record]).unwrap();
+    lab.fetch_all(hours(0, 23));
+    lab.run(&ON);
+    let keys = lab.state_keys();
+    assert_eq!(keys.len(), 3, "a day, the marker, the summary: {keys:?}");
+    for lost in keys.iter().filter(|key| *key != "state.json") {
+        let key = format!("_state/{lost}");
+        let bytes = lab.object(&key).unwrap();
+        lab.server.delete_object_directly(crate::support::BUCKET, &key);
+        let other = lab.another_machine();
+        other.restore();
+        let ledger = Ledger::at(&other.extracted().join(".amp"));
+        let markers: Vec<_> = Owners::read(&ledger).unwrap().markers().map(|(.., day)| day.to_string()).collect();
+        assert_eq!(markers, ["2025-10-01"], "{lost}");
+        lab.server.put_object_directly(crate::support::BUCKET, &key, &bytes).unwrap();
+    }
 }
