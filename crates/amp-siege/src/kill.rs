@@ -74,7 +74,7 @@ fn round(lab: &mut Lab<'_>, tally: &mut Tally, random: &mut Rng, number: u64, mo
         }
         let name = format!("round {number} step {step}");
         // What is done would be passed over.
-        let force: &[&str] = if is_loaded(lab) || random.u8(..4) == 0 { &["--force"] } else { &[] };
+        let force: &[&str] = if lab.is_loaded() || random.u8(..4) == 0 { &["--force"] } else { &[] };
         let is_empty = names(&lab.folder.join("extracted_data"))?.iter().all(|name| name == ".amp");
         let (extracts, loads) = match random.u8(..3) {
             _ if is_empty && random.u8(..4) > 0 => (true, random.u8(..3) == 0),
@@ -113,11 +113,6 @@ fn round(lab: &mut Lab<'_>, tally: &mut Tally, random: &mut Rng, number: u64, mo
     }
     tally.count("ledger lines torn", torn);
     Ok(kills)
-}
-
-/// Whether the bucket has a file under every name.
-fn is_loaded(lab: &Lab<'_>) -> bool {
-    lab.s3.objects(BUCKET).len() == lab.expected.len()
 }
 
 /// Leaves half a line at the end of the files of the ledger, as when the machine stops within a write: a kill cannot.

@@ -97,6 +97,11 @@ impl<'a> Lab<'a> {
         self.start(&[], program, more)?.wait()
     }
 
+    /// Whether the bucket has a file under every name.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.s3.objects(BUCKET).len() == self.expected.len()
+    }
+
     pub(crate) fn contents(&self) -> Contents<'_> {
         Contents { folder: &self.folder, s3: &self.s3, expected: &self.expected }
     }

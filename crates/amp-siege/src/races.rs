@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use amp_sandbox::export::{Fault, Rule};
 use amp_sandbox::s3::{S3Fault, S3Op, S3Rule};
+use fastrand::Rng;
 
 use crate::Siege;
 use crate::contents::{Expected, names};
@@ -34,7 +35,45 @@ pub(crate) fn run(siege: &Siege, tally: &mut Tally) -> io::Result<()> {
     for number in 0..if siege.short { 2 } else { 10 } {
         readers(&mut lab, tally, number)?;
     }
+    for number in 0..if siege.short { 2 } else { 20 } {
+        followed(&mut lab, tally, &mut random, number)?;
+        if tally.is_lost() {
+            return Ok(());
+        }
+    }
     if tally.held() { lab.clear() } else { Ok(()) }
+}
+
+/// amp-load follows an amp-extract that waits for room, and one of them is killed: the other ends by itself.
+fn followed(lab: &mut Lab<'_>, tally: &mut Tally, random: &mut Rng, number: u32) -> io::Result<()> {
+    let (killed, after) = (["amp-extract", "amp-load", "neither"][random.usize(..3)], random.u64(..1_500));
+    let step = format!("follow {number}: {killed} killed {after} ms after both began");
+    lab.reset()?;
+    lab.export.add_rule(Rule::always(Fault::Delay(Duration::from_millis(200))));
+    lab.s3.add_rule(S3Rule::on(S3Op::PutObject, S3Fault::Delay(Duration::from_millis(30))));
+    let load = lab.start(&[], "amp-load", &["--follow", "--concurrency", "2"])?;
+    let extract = lab.start(&[], "amp-extract", &["--parallel", "1", "--max-staged", "1"])?;
+    tally.attacks += 1;
+    thread::sleep(Duration::from_millis(after));
+    match killed {
+        "amp-extract" => extract.kill(),
+        "amp-load" => load.kill(),
+        _ => {}
+    }
+    for (ended, is_victim) in [(extract.wait()?, killed == "amp-extract"), (load.wait()?, killed == "amp-load")] {
+        // An amp-extract whose amp-load is gone ends with 1 if it needs room.
+        let codes: &[i32] = if killed == "amp-load" { &[0, 1] } else { &[0] };
+        if let Some(problem) = ended.wrong_end(codes).filter(|_| !(is_victim && ended.was_killed())) {
+            tally.violated(&problem, &step, &lab.folder);
+        }
+    }
+    tally.count("follows", 1);
+    if killed == "neither" && !lab.is_loaded() {
+        tally.violated("both ended with 0, and files are left", &step, &lab.folder);
+    }
+    lab.check(tally, &step)?;
+    lab.peace(tally, &step, &[])?;
+    Ok(())
 }
 
 /// The second of two runs leaves at once, and the first does not mind.
