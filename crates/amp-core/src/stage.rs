@@ -2,6 +2,8 @@
 //!
 //! A file gets its final name only when it is whole and on disk: [`PartialFile`] is written under another name, [`PartialFile::seal`]
 //! syncs it, [`Staging::publish`] renames it and syncs the directory. It goes only against a [`Receipt`], by [`StagedFile::remove`].
+//!
+//! Longer than most: that no name is seen before its bytes and none goes before its receipt is one argument, read in one piece.
 #![expect(clippy::disallowed_methods, reason = "the one module that renames and deletes here")]
 
 use std::fs::{self, File, Metadata, OpenOptions};

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::export::ExportClient;
-use crate::fetch::FetchError;
+use crate::fetch_error::FetchError;
 use crate::settings::{AMPLITUDE_HOSTS, Settings};
 
 /// 2000-01-01, before there was any Amplitude, in days since 1970.

@@ -12,6 +12,7 @@ pub mod downloads;
 mod empty_days;
 pub mod export;
 mod fetch;
+mod fetch_error;
 pub mod hour_status;
 mod overall;
 pub mod owed;

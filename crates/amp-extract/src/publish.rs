@@ -14,7 +14,8 @@ use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
 use crate::downloads::DownloadedArchive;
-use crate::fetch::{FetchError, in_short, usable};
+use crate::fetch::{in_short, usable};
+use crate::fetch_error::FetchError;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
 use crate::window_hours::{StagedWindow, came_of};

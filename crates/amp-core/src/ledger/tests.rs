@@ -1,3 +1,5 @@
+//! Of the ledger as a whole; long because its rules are many and each has its own test.
+
 use chrono::{DateTime, Utc};
 
 use super::*;

@@ -1,4 +1,6 @@
 //! One event as one line of JSON, as the Export API writes it: 55 columns in alphabetical order, `null` where there is no value.
+//!
+//! Long because there are so many columns: a table of them would say less of how each is written.
 
 use std::fmt::Write;
 
