@@ -165,9 +165,8 @@ impl State {
         lock(&self.projects)[project].clone()
     }
 
-    /// The files of the window that there are by now.
-    fn files(&self, dataset: &Dataset, window: Window) -> Vec<(Hour, u32)> {
-        let now = self.now();
+    /// The files of the window that there are at `now`.
+    fn files(&self, dataset: &Dataset, window: Window, now: DateTime<Utc>) -> Vec<(Hour, u32)> {
         let parts = |hour: Hour| match dataset.parts_of(hour) {
             parts if !self.config.settling || hour.plus(3).start() <= now => parts,
             parts if hour.start() <= now => parts / 2,
@@ -204,7 +203,8 @@ impl State {
             }
             _ => {}
         }
-        let files = self.files(&dataset, window);
+        let now = self.now();
+        let files = self.files(&dataset, window, now);
         if files.is_empty() {
             return Ok(None);
         }
@@ -219,19 +219,25 @@ impl State {
                 members = members.into_iter().map(|member| member.ending(ending, *part)).collect();
             }
             Some(Fault::Recut(_) | Fault::Rows(_)) => {}
-            _ => return self.unchanged(&dataset, (project, window), &members).map(Some),
+            _ => return self.unchanged(&dataset, (project, window), &members, now).map(Some),
         }
         ArchiveSource::build(&dataset, &members, &self.config.layout).map(Some)
     }
 
-    /// Built once.
-    fn unchanged(&self, dataset: &Dataset, of: (usize, Window), members: &[Member]) -> io::Result<ArchiveSource> {
+    /// Built once. `now` is when `members` were listed: the clock may be moved while the archive is built.
+    fn unchanged(
+        &self,
+        dataset: &Dataset,
+        of: (usize, Window),
+        members: &[Member],
+        now: DateTime<Utc>,
+    ) -> io::Result<ArchiveSource> {
         if let Some(source) = lock(&self.built).get(&of) {
             return Ok(source.clone());
         }
         let source = ArchiveSource::build(dataset, members, &self.config.layout)?;
         // An hour that is not complete may be the next time.
-        if !self.config.settling || of.1.end.plus(3).start() <= self.now() {
+        if !self.config.settling || of.1.end.plus(3).start() <= now {
             lock(&self.built).insert(of, source.clone());
         }
         Ok(source)
