@@ -28,7 +28,7 @@ fn printed(args: &[&str]) -> String {
 fn flags() -> Vec<String> {
     let help = printed(&["--help"]);
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    let flags = lines.filter_map(|line| line.split([' ', '.']).find(|word| word.starts_with("--")));
+    let flags = lines.filter_map(|line| line.split([' ', '.', '[']).find(|word| word.starts_with("--")));
     flags.map(str::to_owned).collect()
 }
 
@@ -59,7 +59,7 @@ fn of_the_repository(name: &str) -> String {
 #[test]
 fn the_configuration_page_has_every_flag_and_variable_and_the_example_file_the_first_of_each() {
     let (page, example) = (of_the_repository("docs/configuration.md"), of_the_repository(".env.example"));
-    let mentioned = |word: &str| page.split(['`', ' ', ',', '=']).any(|mentioned| mentioned == word);
+    let mentioned = |word: &str| page.split(['`', ' ', ',', '=', '[']).any(|mentioned| mentioned == word);
     let missing: Vec<_> = flags().into_iter().filter(|flag| !mentioned(flag)).collect();
     assert!(missing.is_empty(), "docs/configuration.md lacks {missing:?}");
 
@@ -130,7 +130,8 @@ fn the_manual_page_names_every_flag_with_its_meaning_and_renders_without_a_warni
     assert!(rendered && complaint.is_empty(), "{complaint}");
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     for flag in flags() {
-        let at = lines.iter().position(|line| line.starts_with('-') && line.split([' ', ',']).any(|word| word == flag));
+        let at =
+            lines.iter().position(|line| line.starts_with('-') && line.split([' ', ',', '[']).any(|word| word == flag));
         let at = at.unwrap_or_else(|| panic!("{flag}: {text}"));
         assert!(lines[at].contains("  ") || !lines[at + 1].is_empty(), "{flag} lacks its meaning: {text}");
     }
