@@ -3,8 +3,6 @@
 //! There is one lane more than there may be downloads, so that one window unpacks while others download; never do two unpack. What is being
 //! downloaded is unpacked ahead, by one thread each, as far as it has arrived.
 //!
-//! Longer than most: what becomes of a window decides over its halves, the next windows and the run, and is read in one piece.
-//!
 //! Longer than 350 lines: the decisions of one request share the run's ends, counts and doubts.
 
 use std::cell::Cell;
