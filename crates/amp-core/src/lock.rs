@@ -36,7 +36,7 @@ impl Hint for LockError {
 }
 
 impl RunLock {
-    /// Takes the lock that the file at `path` stands for, and gives that file the present time. It waits no longer than [`PROBE_LIMIT`], for a process that only looks whether
+    /// Takes the lock that the file at `path` stands for, and gives that file the present time. It waits no longer than `PROBE_LIMIT`, for a process that only looks whether
     /// the lock is held ([`is_held`]) and is gone by then.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl Concurrency {
         }
     }
 
-    /// How many of them may have bodies of more than [`SMALL_BODY`] bytes, which fill the buffers of a connection.
+    /// How many of them may have bodies of more than `SMALL_BODY` bytes, which fill the buffers of a connection.
     pub fn max_large(self) -> usize {
         match self {
             Self::Auto => 64,
