@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, io, thread};
 
 /// The variable that leaves out tests for which something is missing; without it they fail.
@@ -31,9 +32,16 @@ pub fn has(needs: &str, is_there: bool) -> bool {
 /// As [`has`].
 #[must_use]
 pub fn faketime() -> Option<String> {
-    let told = Command::new("faketime").args(["-m", "-f", "+0s", "printenv", "LD_PRELOAD"]).output();
-    let library = told.ok().filter(|told| told.status.success()).and_then(|told| String::from_utf8(told.stdout).ok());
-    has("faketime", library.is_some()).then_some(library?.trim().to_owned())
+    static LIBRARY: OnceLock<Option<String>> = OnceLock::new();
+    // It names a semaphore by its process id, which one that was killed may have left behind: another process has another id.
+    let library = LIBRARY.get_or_init(|| (0..5).find_map(|_| library_of_faketime())).clone();
+    has("faketime", library.is_some()).then_some(library?)
+}
+
+fn library_of_faketime() -> Option<String> {
+    let told = Command::new("faketime").args(["-m", "-f", "+0s", "printenv", "LD_PRELOAD"]).output().ok()?;
+    let library = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
+    Some(library.trim().to_owned())
 }
 
 /// A file system of its own, in memory; unmounted when dropped.
