@@ -226,7 +226,9 @@ fn under_log_format_json_each_line_has_fields() {
     assert_eq!((&uploaded[0]["key"], &uploaded[0]["bytes"]), (&FILES[0].into(), &events(FILES[0]).len().into()));
     assert_eq!(of("file_deleted").len(), 3);
     let retry = of("retry")[0];
-    assert_eq!((&retry["attempt"], &retry["url"]), (&1.into(), &format!("s3://lake/{}", FILES[0]).into()), "{retry:#}");
+    assert_eq!(retry["attempt"], 1, "{retry:#}");
+    // Which of the files is first to be sent is the scheduler's business.
+    assert!(FILES.iter().any(|file| retry["url"] == format!("s3://lake/{file}")), "{retry:#}");
     assert!(of("request").iter().any(|line| line["operation"] == "PutObject" && line["outcome"] == "done"));
     assert_eq!(of("result")[0]["result"]["files"], result["files"]);
 }
