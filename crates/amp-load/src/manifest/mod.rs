@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use amp_core::checksum::Crc64;
 use amp_core::event_dates::EventDates;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourIndex, HourState, Owner, Partition};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, LoadRecord, Owner, Partition};
+use amp_core::receipt::Proof;
 use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub use prefix::{ManifestId, ManifestPrefix, PrefixError};
 /// Raised when a field changes its meaning; new fields may come at any time.
 const VERSION: u32 = 1;
 
-/// What is said of a whole day. It depends on nothing but the day's data and where they are: the same data make the same bytes.
+/// What is said of a whole day. It depends on nothing but the day's data and their objects: the same objects make the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     version: u32,
@@ -59,6 +60,19 @@ struct ManifestFile {
     /// How many events; unknown where the file changed since it was unpacked and was accepted.
     lines: Option<u64>,
     crc64nvme: Crc64,
+    /// What confirmed the object.
+    proof: Proof,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_id: Option<String>,
+}
+
+impl ManifestFile {
+    fn of(load: &LoadRecord, lines: Option<u64>) -> Self {
+        let LoadRecord { digest, key, proof, etag, version_id, .. } = load.clone();
+        Self { key, bytes: digest.bytes, lines, crc64nvme: digest.crc64nvme, proof, etag, version_id }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,8 +206,7 @@ impl CompleteDay {
                 sum.add(of_file);
                 sum
             });
-            let (bytes, crc64nvme) = (load.digest.bytes, load.digest.crc64nvme);
-            files.push(ManifestFile { key: load.key.clone(), bytes, lines: same.then_some(record.lines), crc64nvme });
+            files.push(ManifestFile::of(load, same.then_some(record.lines)));
         }
         files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let with_data = self.hours.iter().filter(|hour| hour.data).count();

@@ -117,6 +117,7 @@ impl Manifests {
     }
 
     /// The keys of the manifests that would be put once `planned` is loaded, as far as the ledger tells what those files hold.
+    /// A file that is loaded again counts as a new object, though it may turn out the same.
     pub(crate) fn expected(&self, planned: &[PlannedUpload], staging: &Staging) -> Result<Vec<String>, DiskError> {
         let mut known: HashMap<Partition, FileIndex> = HashMap::new();
         let mut loads = Vec::new();

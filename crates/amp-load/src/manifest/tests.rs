@@ -102,7 +102,9 @@ fn why<T: std::fmt::Debug>(result: Result<T, Incomplete>) -> String {
 fn a_manifest_says_what_the_day_holds_and_nothing_of_the_run() {
     let book = Book::new();
     book.fetched("a", (0, 23), &[], vec![file(SECOND, "{}\n"), file(FIRST, "")]);
-    let said = book.said(&[load(FIRST, ""), load(SECOND, "{}\n")], "{file}").unwrap();
+    let (etag, version_id) = (Some("e-2".into()), Some("v1".into()));
+    let second = LoadRecord { proof: Proof::Etag, etag, version_id, ..load(SECOND, "{}\n") };
+    let said = book.said(&[load(FIRST, ""), second], "{file}").unwrap();
     assert_eq!((&said["version"], &said["date"], &said["bucket"]), (&1.into(), &"2025-11-06".into(), &"lake".into()));
     assert_eq!(said["hours"].as_array().unwrap().len(), 24);
     assert_eq!(said["hours"][8].to_string(), r#"{"data":false,"hour":"2025-11-06T08"}"#);
@@ -110,8 +112,11 @@ fn a_manifest_says_what_the_day_holds_and_nothing_of_the_run() {
     let crc = digest("{}\n").crc64nvme.to_string();
     assert_eq!(
         said["files"][1],
-        serde_json::json!({"key": format!("raw/{SECOND}"), "bytes": 3, "lines": 2, "crc64nvme": crc})
+        serde_json::json!({"key": format!("raw/{SECOND}"), "bytes": 3, "lines": 2, "crc64nvme": crc,
+            "proof": "etag", "etag": "e-2", "version_id": "v1"})
     );
+    assert_eq!(said["files"][0]["proof"], "checksum");
+    assert!(said["files"][0].get("etag").is_none() && said["files"][0].get("version_id").is_none());
     let totals =
         serde_json::json!({"files": 2, "bytes": 3, "lines": 4, "hours_with_data": 1, "hours_without_data": 23});
     assert_eq!(said["totals"], totals);

@@ -154,6 +154,7 @@ fn a_whole_day_gets_its_manifest_after_its_files() {
     assert_eq!((&said["files"][1]["key"], &said["files"][1]["lines"]), (&FILES[1].into(), &20.into()));
     assert_eq!(said["files"][1]["crc64nvme"].as_str(), stored.checksum.as_deref());
     assert_eq!(said["files"][1]["bytes"], stored.bytes);
+    assert_eq!((&said["files"][1]["proof"], &said["files"][1]["etag"]), (&"checksum".into(), &stored.etag.into()));
     assert_eq!((&said["totals"]["files"], &said["totals"]["lines"]), (&3.into(), &60.into()));
     assert_eq!((&said["totals"]["hours_with_data"], &said["totals"]["hours_without_data"]), (&2.into(), &22.into()));
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
