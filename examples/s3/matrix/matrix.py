@@ -177,10 +177,10 @@ def load_large(*args):
     return lambda place: result(place.stage(large()), *args) + (f"; {left}" if (left := place.open_uploads()) != "0 open" else "")
 
 
-def flipped(files, pattern):
+def flipped(files, pattern, *args):
     def check(place):
         with Relay(place.server.port, flip=pattern) as relay:
-            ended = result(place.stage(files()), endpoint=relay.endpoint)
+            ended = result(place.stage(files()), *args, endpoint=relay.endpoint)
             return ended if relay.flipped.is_set() else f"not reached: {ended}"
     return check
 
@@ -242,6 +242,7 @@ CHECKS = [
     ("80 MB, `--multipart-threshold 5GiB`", load_large("--multipart-threshold", "5GiB")),
     ("one byte flipped on the way, small file", flipped(lambda: small(2), r"PUT .*_0%230\.json")),
     ("one byte flipped on the way, one part", flipped(large, r"PUT .*partNumber=2\b")),
+    ("one byte flipped on the way, 80 MB in one request", flipped(large, r"PUT .*_5%230\.json", "--multipart-threshold", "5GiB")),
     ("SIGKILL within an upload in parts, then a run", stopped(signal.SIGKILL)),
     ("SIGTERM within an upload in parts", stopped(signal.SIGTERM)),
     ("wrong secret", refused(AWS_SECRET_KEY="guess")),

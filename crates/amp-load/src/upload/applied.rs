@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Uploader;
 use crate::error::LoadError;
-use crate::store::{HeldEncryption, HeldObject, ObjectOptions};
+use crate::store::{HeldEncryption, HeldObject, ObjectOptions, StoreError, StoreErrorKind};
 
 impl Uploader {
     /// Compares an object that was uploaded with what was asked for, by the answer to the upload, else by asking.
@@ -31,7 +31,7 @@ impl Uploader {
         Ok(())
     }
 
-    /// Warns of what the server drops, as one object shows. Where it does not tell, nothing is said.
+    /// Warns of what the server drops, as one object shows. Where we may not ask or no answer comes, nothing is said.
     async fn warn_of_dropped(&self, key: &str, held: Option<HeldObject>) {
         let ObjectOptions { class, tags, .. } = self.store.object_options();
         let held = match held {
@@ -49,7 +49,11 @@ impl Uploader {
             match self.requests.run(0, |_| self.store.count_tags(key)).await {
                 Ok(0) => tracing::warn!("the server stored {} without tags: it drops --tags", self.url(key)),
                 Ok(_) => {}
-                Err(error) => tracing::info!("whether the server keeps tags is not known: {error}"),
+                // It knows nothing of tags, most likely.
+                Err(error @ StoreError { kind: StoreErrorKind::Rejected(_) | StoreErrorKind::NotFound(_), .. }) => {
+                    tracing::warn!("the server does not tell whether it keeps --tags, and may drop them: {error}");
+                }
+                Err(error) => tracing::info!("whether the server keeps --tags is not known: {error}"),
             }
         }
     }

@@ -33,6 +33,13 @@ fn a_large_file_goes_in_parts_under_one_checksum() {
         assert_eq!(object.storage_class.as_deref(), Some("STANDARD_IA"));
         assert!(lab.object(FILES[0]).unwrap() == bytes);
         assert_eq!(lab.loads()[0]["proof"], "checksum");
+        let complete = &lab.requests(S3Op::CompleteMultipartUpload)[0];
+        let checksum = complete.header(&format!("x-amz-checksum-{word}"));
+        assert_eq!(
+            complete.header("x-amz-checksum-type").is_some(),
+            checksum.is_some(),
+            "{word}: Garage refuses the one alone"
+        );
         for part in lab.requests(S3Op::UploadPart) {
             assert_eq!(part.header("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
             assert!(part.header(&format!("x-amz-checksum-{word}")).is_some());

@@ -74,6 +74,11 @@ fn what_the_server_drops_is_said_once() {
         assert_eq!(ended.stderr.matches(word).count(), 1, "{}", ended.stderr);
     }
     assert_eq!(lab.count(S3Op::GetObjectTagging), 1);
+    // A server that knows nothing of tags.
+    let lab = quirky("ignore-tags");
+    lab.rule("op=GetObjectTagging:status=501,code=NotImplemented");
+    let ended = lab.run(&words);
+    assert!(ended.code == Some(0) && ended.stderr.contains("may drop them"), "{ended:?}");
     let lab = Lab::staged();
     let ended = lab.run(&words);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));

@@ -140,14 +140,13 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .upload_id(upload)
-            .checksum_type(coverage(*algorithm))
             .mpu_object_size(whole.bytes.cast_signed())
             .set_if_none_match(object.only_if_new.then(|| "*".to_owned()))
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build());
         let request = match algorithm {
-            Algorithm::Crc64nvme => request.checksum_crc64_nvme(value),
-            Algorithm::Crc32c => request.checksum_crc32_c(value),
-            // A composite is not of the object's bytes, so S3 takes none beforehand.
+            Algorithm::Crc64nvme => request.checksum_crc64_nvme(value).checksum_type(coverage(*algorithm)),
+            Algorithm::Crc32c => request.checksum_crc32_c(value).checksum_type(coverage(*algorithm)),
+            // A composite is not of the object's bytes, so S3 takes none beforehand, and Garage no type without one. The beginning named it.
             Algorithm::Sha256 => request,
         };
         let operation = self.operation("CompleteMultipartUpload", &object.key);
