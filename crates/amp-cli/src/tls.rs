@@ -4,7 +4,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, RootCertStore};
 
 /// Certificates of authorities that are trusted instead of the system's, as `AWS_CA_BUNDLE` and `SSL_CERT_FILE` name them.
 #[derive(Debug, Clone)]
@@ -16,18 +18,22 @@ pub struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads the bundle at `path`.
+    /// Reads the bundle at `path`. Whoever is given it can use every certificate in it: the AWS SDK would panic on one that it cannot read.
     ///
     /// # Errors
-    /// A message when it cannot be read or holds no certificate.
+    /// A message when it cannot be read, holds no certificate, or one that is damaged.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let pem = fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-        let is_pem = String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----");
-        if is_pem {
-            Ok(Self { path: path.to_owned(), pem })
-        } else {
-            Err(format!("`{}` holds no PEM certificate", path.display()))
+        let shown = path.display();
+        let pem = fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+        let mut roots = RootCertStore::empty();
+        for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
+            let damaged = |error: &dyn Error| format!("certificate {} in `{shown}` is damaged: {error}", index + 1);
+            roots.add(certificate.map_err(|error| damaged(&error))?).map_err(|error| damaged(&error))?;
         }
+        if roots.is_empty() {
+            return Err(format!("`{shown}` holds no PEM certificate"));
+        }
+        Ok(Self { path: path.to_owned(), pem })
     }
 }
 
@@ -122,7 +128,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
         assert!(CaBundle::read(&path).unwrap_err().contains("ca.pem"));
-        fs::write(&path, "garbage").unwrap();
-        assert!(CaBundle::read(&path).unwrap_err().contains("no PEM certificate"));
+        for (content, says) in [
+            ("garbage", "no PEM certificate"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 1 in"),
+            ("-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n", "is damaged"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n", "is damaged"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let error = CaBundle::read(&path).unwrap_err();
+            assert!(error.contains(says) && error.contains("ca.pem"), "{error}");
+        }
     }
 }

@@ -77,6 +77,37 @@ pub struct TlsOptions {
     pub handshake: Handshake,
 }
 
+/// A server with which no client should go on, however often it asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Unusable {
+    /// Its https.
+    pub options: TlsOptions,
+    /// Whether the client knows its authority.
+    pub is_known: bool,
+    /// What the client must say of it.
+    pub says: &'static str,
+}
+
+impl Unusable {
+    /// All kinds, for the tests of both programs.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let shown = |certificate| TlsOptions { certificate, ..TlsOptions::default() };
+        let refused = |alert| TlsOptions { handshake: Handshake::Alert(alert), ..TlsOptions::default() };
+        [
+            (shown(Certificate::Right), false, "AWS_CA_BUNDLE or SSL_CERT_FILE"),
+            (shown(Certificate::Expired), true, "has expired"),
+            (shown(Certificate::NotYetValid), true, "not valid yet"),
+            (shown(Certificate::WrongName), true, "names another host"),
+            (shown(Certificate::SelfSigned), true, "basicConstraints=critical,CA:FALSE"),
+            (refused(40), true, "refused the TLS handshake"),
+            (refused(70), true, "neither TLS 1.2 nor TLS 1.3"),
+            (refused(116), true, "client certificate"),
+        ]
+        .into_iter()
+        .map(|(options, is_known, says)| Self { options, is_known, says })
+    }
+}
+
 /// The https of a server.
 #[derive(Debug, Clone)]
 pub struct Tls {

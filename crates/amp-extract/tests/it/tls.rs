@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use amp_sandbox::tls::{Authority, Certificate, TlsOptions};
+use amp_sandbox::tls::{Authority, TlsOptions, Unusable};
 
 use crate::support::{HOUR, Lab};
 
@@ -31,26 +31,58 @@ fn an_authority_named_in_the_environment_or_in_dotenv_is_trusted() {
 
 #[test]
 fn a_server_that_is_not_to_be_trusted_is_asked_once_and_the_reason_is_in_plain_words() {
-    for (certificate, trusted, words) in [
-        (Certificate::Right, false, "AWS_CA_BUNDLE"),
-        (Certificate::Expired, true, "has expired"),
-        (Certificate::NotYetValid, true, "not valid yet"),
-        (Certificate::WrongName, true, "names another host"),
-        (Certificate::SelfSigned, true, "CA:TRUE"),
-    ] {
-        let lab = secure(&TlsOptions { certificate, ..TlsOptions::default() });
+    for unusable in Unusable::all() {
+        let lab = secure(&unusable.options);
         let mut run = lab.command(&ALONE);
-        if trusted {
+        if unusable.is_known {
             run = run.env("AWS_CA_BUNDLE", lab.path("ca.pem").display().to_string());
         }
         let ran = run.run();
         let document = ran.exits(2);
-        assert_eq!(
-            (&document["requests"], &document["retries"]),
-            (&1.into(), &0.into()),
-            "{certificate:?}: {document}"
-        );
-        ran.says(&[words, "127.0.0.1"]);
+        let requests = (&document["requests"], &document["retries"]);
+        assert_eq!(requests, (&1.into(), &0.into()), "{unusable:?}: {document}");
+        ran.says(&[unusable.says, "127.0.0.1"]);
         assert!(lab.staged_names().is_empty());
+    }
+}
+
+#[test]
+fn a_handshake_that_is_cut_or_never_made_may_pass() {
+    for options in ["cut", "stall"] {
+        let lab = secure(&options.parse().unwrap());
+        let limits = ["--max-retries", "1", "--read-timeout", "500ms"];
+        let run = lab.command(&[&ALONE[..], &limits].concat());
+        let ran = run.env("AWS_CA_BUNDLE", lab.path("ca.pem").display().to_string()).run();
+        assert_eq!(ran.exits(75)["retries"], 1, "{options}");
+        ran.says(&["127.0.0.1"]);
+    }
+}
+
+#[test]
+fn either_version_of_tls_will_do() {
+    for options in ["tls12", "tls13"] {
+        let lab = secure(&options.parse().unwrap());
+        lab.command(&ALONE).env("AWS_CA_BUNDLE", lab.path("ca.pem").display().to_string()).run().exits(0);
+        lab.assert_staged(&[HOUR]);
+    }
+}
+
+#[test]
+fn plain_http_behind_an_https_url_is_told() {
+    let lab = Lab::new();
+    let url = lab.server.base_url().replace("http://", "https://");
+    let ran = lab.command(&ALONE).args(&["--base-url", &url]).run();
+    assert_eq!(ran.exits(2)["retries"], 0);
+    ran.says(&["plain http", "127.0.0.1"]);
+}
+
+#[test]
+fn a_bundle_that_is_none_is_a_settings_error() {
+    let lab = Lab::new();
+    lab.write("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (name, file) in [("AWS_CA_BUNDLE", "nowhere.pem"), ("SSL_CERT_FILE", "damaged.pem")] {
+        let ran = lab.command(&ALONE).env(name, lab.path(file).display().to_string()).run();
+        ran.exits(2);
+        ran.says(&[name, file]);
     }
 }

@@ -1,6 +1,6 @@
 //! https: whom it trusts, and what it says of a server that it cannot.
 
-use amp_sandbox::tls::{Authority, Certificate, Tls, TlsOptions};
+use amp_sandbox::tls::{Authority, Tls, TlsOptions, Unusable};
 
 use crate::support::{Lab, end};
 
@@ -35,24 +35,41 @@ fn an_authority_named_in_the_environment_or_in_dotenv_is_trusted() {
 
 #[test]
 fn a_server_that_is_not_to_be_trusted_is_not_asked_again_and_the_reason_is_in_plain_words() {
-    for (certificate, trusted, words) in [
-        (Certificate::Right, false, "AWS_CA_BUNDLE"),
-        (Certificate::Expired, true, "has expired"),
-        (Certificate::NotYetValid, true, "not valid yet"),
-        (Certificate::WrongName, true, "names another host"),
-        (Certificate::SelfSigned, true, "CA:TRUE"),
-    ] {
-        let lab = secure(&TlsOptions { certificate, ..TlsOptions::default() });
+    for unusable in Unusable::all() {
+        let lab = secure(&unusable.options);
         let mut command = lab.command(&[]);
-        if trusted {
+        if unusable.is_known {
             command.env("AWS_CA_BUNDLE", lab.path("ca.pem"));
         }
         let ended = end(command);
-        assert_eq!(ended.code, Some(2), "{certificate:?}: {ended:?}");
-        assert_eq!(ended.document()["retries"], 0);
-        assert!(ended.error(0).contains(words), "{certificate:?}: {ended:?}");
+        assert_eq!(ended.code, Some(2), "{unusable:?}: {ended:?}");
+        assert_eq!(ended.document()["retries"], 0, "{unusable:?}");
+        let said = format!("{}{}", ended.error(0), ended.stderr);
+        assert!(said.contains(unusable.says), "{unusable:?}: {ended:?}");
         assert!(lab.server.endpoint_url().contains(&host_in(&ended.error(0))), "{ended:?}");
         assert_eq!(lab.left().len(), 3);
+    }
+}
+
+#[test]
+fn a_handshake_that_is_cut_or_never_made_may_pass() {
+    for options in ["cut", "stall"] {
+        let lab = secure(&options.parse().unwrap());
+        let mut command = lab.command(&["--max-retries", "1", "--read-timeout", "500ms"]);
+        command.env("AWS_CA_BUNDLE", lab.path("ca.pem"));
+        let ended = end(command);
+        assert_eq!((ended.code, &ended.document()["retries"]), (Some(75), &1.into()), "{options}: {ended:?}");
+        assert!(lab.server.endpoint_url().contains(&host_in(&ended.error(0))), "{ended:?}");
+    }
+}
+
+#[test]
+fn either_version_of_tls_will_do() {
+    for options in ["tls12", "tls13"] {
+        let lab = secure(&options.parse().unwrap());
+        let mut command = lab.command(&[]);
+        command.env("AWS_CA_BUNDLE", lab.path("ca.pem"));
+        assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]), "{options}");
     }
 }
 
@@ -68,9 +85,13 @@ fn plain_http_behind_an_https_endpoint_is_told() {
 #[test]
 fn a_bundle_that_is_none_is_a_settings_error() {
     let lab = Lab::staged();
-    let mut command = lab.command(&[]);
-    command.env("AWS_CA_BUNDLE", lab.path("nowhere.pem"));
-    let ended = end(command);
-    assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.error(0).contains("AWS_CA_BUNDLE") && ended.error(0).contains("nowhere.pem"), "{ended:?}");
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(lab.path("damaged.pem"), damaged).unwrap();
+    for (name, file) in [("AWS_CA_BUNDLE", "nowhere.pem"), ("SSL_CERT_FILE", "damaged.pem")] {
+        let mut command = lab.command(&[]);
+        command.env(name, lab.path(file));
+        let ended = end(command);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.error(0).contains(name) && ended.error(0).contains(file), "{ended:?}");
+    }
 }
