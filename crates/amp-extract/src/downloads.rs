@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use amp_cli::Diagnostic;
 use amp_core::archive::{ArchiveError, ExportArchive};
 use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file};
+use amp_core::hour::Hour;
 use amp_core::ledger::SourceId;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
@@ -53,6 +54,11 @@ impl DownloadedArchive {
         self.requested_at
     }
 
+    /// Whether a later run may use it instead of a request for `window`, its own.
+    pub fn is_settled(&self, window: HourWindow) -> bool {
+        is_settled(window, self.requested_at)
+    }
+
     /// It is not to be deleted.
     pub fn keep(&mut self) {
         self.is_kept = true;
@@ -65,6 +71,11 @@ impl Drop for DownloadedArchive {
             discard(&self.path);
         }
     }
+}
+
+/// Whether an archive of `window` that was asked for then has all that there will be of it.
+fn is_settled(window: HourWindow, requested_at: DateTime<Utc>) -> bool {
+    window.end().settled_at() <= requested_at
 }
 
 fn discard(archive: &Path) {
@@ -137,29 +148,37 @@ impl Downloads {
         windows: Vec<HourWindow>,
         is_ours: impl Fn(&SourceId) -> bool,
     ) -> (Vec<HourWindow>, Vec<HourWindow>) {
-        windows.into_iter().partition(|window| {
-            let found = self.find(*window, &is_ours);
-            found.is_some_and(|(file, path, _)| ExportArchive::from_file(file, &path).is_ok())
-        })
+        let is_whole = |(file, path, _): (File, PathBuf, _)| ExportArchive::from_file(file, &path).is_ok();
+        windows.into_iter().partition(|window| self.find(*window, &is_ours).is_some_and(is_whole))
     }
 
     /// The file of an archive that may be used instead of a request, where it lies, and when it was asked for.
     fn find(&self, window: HourWindow, is_ours: impl Fn(&SourceId) -> bool) -> Option<(File, PathBuf, DateTime<Utc>)> {
         let path = self.path(window);
         let file = File::open(&path).ok()?;
-        let source = attribute(&file, SOURCE_ATTRIBUTE).map(|source| SourceId::from_text(&source));
         let requested_at = attribute(&file, REQUESTED_AT_ATTRIBUTE).and_then(|time| time.parse().ok());
-        let (Some(source), Some(requested_at)) = (source, requested_at) else {
+        let (Some(source), Some(requested_at)) = (source_of(&file), requested_at) else {
             tracing::warn!(
                 "{} does not record who requested it and when (copied or restored?), so it is not used",
                 path.display()
             );
             return None;
         };
-        if !is_ours(&source) || requested_at < window.end().settled_at() {
-            return None;
+        (is_ours(&source) && is_settled(window, requested_at)).then_some((file, path, requested_at))
+    }
+
+    /// Deletes archives that earlier runs left of other windows with an hour of `window`, which is staged: a run that asks for what is
+    /// missing of them asks for other windows.
+    pub fn discard_superseded(&self, window: HourWindow, is_ours: impl Fn(&SourceId) -> bool) {
+        let is_superseded = |path: &PathBuf| {
+            window_of(path).is_some_and(|left| left != window && left.overlaps(window))
+                && File::open(path).ok().and_then(|file| source_of(&file)).is_some_and(|source| is_ours(&source))
+        };
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(is_superseded) {
+            tracing::info!("{window}: fetched anew, so {}, left by an earlier run, is deleted", path.display());
+            discard(&path);
         }
-        Some((file, path, requested_at))
     }
 
     /// Begins a download of `window`, which `source` asked for at that time.
@@ -186,6 +205,16 @@ impl Downloads {
         }
         Ok(InFlight { file, path, whole, requested_at })
     }
+}
+
+/// The window that the name of a whole archive tells.
+fn window_of(path: &Path) -> Option<HourWindow> {
+    let (start, end) = path.file_name()?.to_str()?.strip_prefix("amplitude_")?.strip_suffix(".zip")?.split_once('_')?;
+    HourWindow::new(Hour::parse(start).ok()?, Hour::parse(end).ok()?).ok()
+}
+
+fn source_of(file: &File) -> Option<SourceId> {
+    attribute(file, SOURCE_ATTRIBUTE).map(|source| SourceId::from_text(&source))
 }
 
 fn attribute(file: &File, name: &str) -> Option<String> {
@@ -246,7 +275,6 @@ impl Drop for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use amp_core::hour::Hour;
 
     fn window() -> HourWindow {
         HourWindow::single(Hour::parse("2025-11-06T04").unwrap())

@@ -11,9 +11,9 @@ use amp_core::ledger::{FileRecord, HourRecord};
 use amp_core::name::EventFileName;
 use amp_core::stage::{SealedFile, Staging};
 use amp_core::window::HourWindow;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
-use crate::downloads::DownloadedArchive;
+use crate::downloads::{DownloadedArchive, Downloads};
 use crate::fetch::{in_short, usable};
 use crate::fetch_error::FetchError;
 use crate::settings::Settings;
@@ -26,6 +26,7 @@ pub(crate) struct Publisher<'a> {
     pub(crate) session: &'a Session,
     pub(crate) staging: Arc<Staging>,
     pub(crate) ledger: SourceLedger,
+    pub(crate) downloads: Downloads,
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
@@ -42,6 +43,7 @@ impl Publisher<'_> {
         let Settings { format, threads, max_unpacked, max_ratio, keep_archives, verify, .. } = *self.settings;
         let (staging, ledger, stop) = (Arc::clone(&self.staging), self.ledger.clone(), self.session.stop.flag());
         let (progress, is_disks_limit) = (Arc::clone(&self.session.progress), max_unpacked.is_none());
+        let downloads = self.downloads.clone();
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpack = || -> Result<_, FetchError> {
                 let of_disk = |error| FetchError::of_disk(window, error);
@@ -79,17 +81,25 @@ impl Publisher<'_> {
             };
             let staged = unpack();
             // The next run, with more room, need not download it again.
-            if staged.as_ref().err().map_or(keep_archives, |error| error.is_local() && !verify) {
+            let is_for_next_run = |error: &FetchError| error.is_local() && !verify && archive.is_settled(window);
+            if staged.as_ref().err().map_or(keep_archives, is_for_next_run) {
                 archive.keep();
             }
             let requested_at = archive.requested_at();
-            // Before the hours are done: no later run looks at an archive of hours that are.
-            drop(archive);
             let (files, skipped) = staged?;
             let staged = came_of(window, requested_at, files, &skipped);
-            if !verify {
-                note_fetched(window, requested_at, &staged, &ledger)?;
+            if verify {
+                return Ok(staged);
             }
+            let of_disk = |error| FetchError::of_disk(window, error);
+            ledger.note_project(&staged.files).map_err(of_disk)?;
+            // Before the hours are done: no later run looks at an archive of hours that are.
+            if !keep_archives {
+                downloads.discard_superseded(window, |source| ledger.is_ours(source));
+            }
+            drop(archive);
+            // The last step: its files are published, so the window's hours are done.
+            ledger.append(window.start().date(), &staged.record(window, requested_at, &ledger)).map_err(of_disk)?;
             Ok::<_, FetchError>(staged)
         });
         let staged = unpacked.await.map_err(|_| FetchError::Internal(window))??;
@@ -193,18 +203,6 @@ pub(crate) fn formats(window: HourWindow, default: Format, ledger: &SourceLedger
         Some((hour, if name.ends_with(".gz") { Format::JsonGz } else { Format::Json }))
     };
     Ok(Formats { default, hours: window.hours().filter_map(known).collect() })
-}
-
-/// Notes that the hours of a window, whose files are published, are done: the last step.
-fn note_fetched(
-    window: HourWindow,
-    requested_at: DateTime<Utc>,
-    staged: &StagedWindow,
-    ledger: &SourceLedger,
-) -> Result<(), FetchError> {
-    let of_disk = |error| FetchError::of_disk(window, error);
-    ledger.note_project(&staged.files).map_err(of_disk)?;
-    ledger.append(window.start().date(), &staged.record(window, requested_at, ledger)).map_err(of_disk)
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.

@@ -149,6 +149,11 @@ impl HourWindow {
         self.start <= other.start && other.end <= self.end
     }
 
+    /// Whether some hour is in both windows.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
     /// The window cut where the UTC day changes.
     pub fn days(self) -> impl Iterator<Item = Self> {
         let mut next = Some(self.start);

@@ -6,7 +6,7 @@ use amp_sandbox::tools::SmallDisk;
 
 use amp_sandbox::export::Framing;
 
-use crate::support::{DAY, HOUR, Lab};
+use crate::support::{DAY, HOUR, Lab, this_hour};
 
 const ALONE: [&str; 4] = ["--start", HOUR, "--end", HOUR];
 
@@ -76,6 +76,16 @@ fn a_write_that_the_disk_refuses_leaves_nothing_and_the_next_run_needs_no_downlo
     lab.assert_no_partials();
     assert_eq!(lab.run(&ALONE).exits(0)["requests"], 0);
     lab.assert_staged(&[HOUR]);
+}
+
+#[test]
+fn an_archive_that_no_later_run_can_use_is_not_kept_on_a_full_disk() {
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().events_per_part(400));
+    let hour = this_hour().to_string();
+    let ran = lab.command(&["--start", &hour, "--end", &hour]).after("trap '' XFSZ; ulimit -f 200").run();
+    ran.exits(1);
+    ran.says(&["cannot write extracted_data"]);
+    lab.assert_clean();
 }
 
 #[test]

@@ -170,6 +170,36 @@ fn an_archive_that_was_copied_does_not_pass_for_one_of_now() {
 }
 
 #[test]
+fn an_archive_that_was_left_goes_once_its_hour_was_fetched_in_another_window() {
+    for window in [["2025-11-06T03", HOUR], ["2025-11-06T00", "2025-11-06T23"]] {
+        let lab = Lab::new();
+        leave(&lab, &whole(&lab), SystemTime::now());
+        let args = ["--start", window[0], "--end", window[1]];
+        assert_eq!(lab.run(&[&args[..], &["--keep-archives"]].concat()).exits(0)["requests"], 1);
+        assert!(lab.names("downloaded_data").contains(&ARCHIVE.to_owned()), "it is to be kept");
+        assert_eq!(lab.run(&[&args[..], &["--force"]].concat()).exits(0)["requests"], 1);
+        lab.assert_clean();
+    }
+}
+
+#[test]
+fn an_archive_that_was_left_stays_as_long_as_its_hours_were_not_fetched_otherwise_or_by_its_project() {
+    let lab = Lab::new();
+    leave(&lab, &whole(&lab), SystemTime::now());
+    lab.run(&["--start", "2025-11-06T05", "--end", "2025-11-06T06"]).exits(0);
+    lab.rule(":status=503");
+    lab.run(&["--start", "2025-11-06T03", "--end", HOUR, "--max-retries", "0"]).exits(75);
+    assert_eq!(lab.names("downloaded_data"), [ARCHIVE]);
+    lab.server.clear_rules();
+    let path = lab.path("downloaded_data").join(ARCHIVE);
+    let another = SourceId::new("127.0.0.1", &Secret::new("another".to_owned()));
+    rustix::fs::setxattr(&path, "user.amp.source", another.as_str().as_bytes(), rustix::fs::XattrFlags::empty())
+        .unwrap();
+    lab.run(&["--start", "2025-11-06T03", "--end", HOUR]).exits(0);
+    assert_eq!(lab.names("downloaded_data"), [ARCHIVE]);
+}
+
+#[test]
 fn an_archive_kept_by_a_run_for_another_project_is_not_used() {
     let lab = Lab::new();
     lab.run(&[&ALONE[..], &["--keep-archives"]].concat()).exits(0);
