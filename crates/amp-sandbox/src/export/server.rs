@@ -94,6 +94,8 @@ pub struct ExportRequest {
     pub status: u16,
     /// Bytes of the body sent so far.
     pub bytes_sent: u64,
+    /// Whether a rule had it answered with a fault.
+    pub faulty: bool,
     /// Whether the credentials were right.
     pub authorized: bool,
     /// The headers; the value of `Authorization` is `***`.

@@ -123,6 +123,13 @@ impl State {
             (name.clone(), if secret { "***".to_owned() } else { value.clone() })
         };
         let mut requests = lock(&self.requests);
+        let number = requests.len() as u32 + 1;
+        let mut rules = lock(&self.rules);
+        let rule = rules.iter_mut().find(|(rule, used)| rule.applies(number, api_key, window, *used));
+        let fault = rule.map(|(rule, used)| {
+            *used += 1;
+            rule.fault.clone()
+        });
         requests.push(ExportRequest {
             method: head.method.clone(),
             path: head.path().to_owned(),
@@ -132,17 +139,11 @@ impl State {
             window,
             status: 0,
             bytes_sent: 0,
+            faulty: fault.is_some(),
             authorized: false,
             headers: head.headers.iter().map(masked).collect(),
             at: Instant::now(),
             finished: false,
-        });
-        let number = requests.len() as u32;
-        let mut rules = lock(&self.rules);
-        let rule = rules.iter_mut().find(|(rule, used)| rule.applies(number, api_key, window, *used));
-        let fault = rule.map(|(rule, used)| {
-            *used += 1;
-            rule.fault.clone()
         });
         (requests.len() - 1, fault)
     }

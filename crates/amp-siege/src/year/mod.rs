@@ -237,8 +237,8 @@ impl<'a> Year<'a> {
         }
         // A call that could not even read its settings or write to the disk wanted nothing that could be known.
         self.truths[0].want(day.date);
-        let is_sure = ended.code.is_some_and(|code| code < 2) && day.mishaps.iter().all(leaves_answers_right);
-        self.judge(day, Project::First, is_sure && !day.beside_another);
+        let is_kept = ended.code.is_some_and(|code| code < 2) && day.mishaps.iter().all(leaves_answers_kept);
+        self.judge(day, Project::First, is_kept);
         let loading = self.machine.load(&[])?;
         let ended = self.machine.finish(loading, 1, kill_load)?;
         self.note(day.date, "amp-load", &ended);
@@ -298,9 +298,10 @@ fn kind(mishap: &Mishap) -> &'static str {
     }
 }
 
-/// Whether what a run was told is right and kept, so that it need not ask again.
-fn leaves_answers_right(mishap: &Mishap) -> bool {
-    matches!(mishap, Mishap::Early | Mishap::S3(_) | Mishap::KillLoad(_) | Mishap::LoadLocked | Mishap::Rotated)
+/// Whether a run keeps what it is rightly told, so that no other need ask again.
+fn leaves_answers_kept(mishap: &Mishap) -> bool {
+    use Mishap::{Early, Export, FlakyEmpty, KillLoad, LoadLocked, Rotated, S3};
+    matches!(mishap, Early | Export(_) | FlakyEmpty | S3(_) | KillLoad(_) | LoadLocked | Rotated)
 }
 
 fn text(mishaps: &[Mishap]) -> String {

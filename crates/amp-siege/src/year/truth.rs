@@ -24,7 +24,7 @@ pub(super) struct Truth {
     pub(super) wanted: Option<[NaiveDate; 2]>,
     proved: BTreeSet<Hour>,
     known_keys: BTreeSet<String>,
-    /// The day before each key was first used.
+    /// The earliest day that was yesterday to a call with each key.
     first_days: BTreeMap<String, NaiveDate>,
     /// How often a whole run was told of no data in an hour that had settled.
     empty: BTreeMap<Hour, u32>,
@@ -89,7 +89,7 @@ impl Truth {
     }
 
     /// Hours that these requests asked for though they had been received for sure. A key that brought nothing yet cannot know that, of the
-    /// days since it was first used, whose `yesterday` was that.
+    /// days from the first one on that was `yesterday` to it.
     pub(super) fn needless<'a>(
         &mut self,
         requests: impl Iterator<Item = &'a ExportRequest>,
@@ -97,7 +97,10 @@ impl Truth {
     ) -> Vec<Hour> {
         let mut needless = Vec::new();
         for request in requests {
-            let first = *self.first_days.entry(request.api_key.clone()).or_insert(yesterday);
+            let first = self.first_days.entry(request.api_key.clone()).or_insert(yesterday);
+            // A clock that went back had it ask for an earlier one.
+            *first = (*first).min(yesterday);
+            let first = *first;
             let is_known = self.knows(&request.api_key);
             let hours = request.window.into_iter().flat_map(Window::hours);
             needless.extend(hours.filter(|hour| (is_known || hour.date() < first) && self.proved.contains(hour)));
@@ -105,15 +108,29 @@ impl Truth {
         needless
     }
 
-    /// Takes in what an undisturbed run was told, at that moment by Amplitude's clock.
-    pub(super) fn learn<'a>(&mut self, requests: impl Iterator<Item = &'a ExportRequest>, moment: DateTime<Utc>) {
-        for request in requests.filter(|request| request.finished) {
+    /// Takes in what a run was told, at that moment by Amplitude's clock, if it kept all that was right. What it asked for and did not surely
+    /// get is owed again, though it had been received before: by another key, of which this one could not know.
+    pub(super) fn learn<'a>(
+        &mut self,
+        requests: impl Iterator<Item = &'a ExportRequest>,
+        moment: DateTime<Utc>,
+        is_kept: bool,
+    ) {
+        for request in requests {
+            let hours = || request.window.into_iter().flat_map(Window::hours);
+            let is_right = request.finished && !request.faulty && matches!(request.status, 200 | 404);
+            if !(is_kept && is_right) {
+                for hour in hours() {
+                    self.proved.remove(&hour);
+                }
+                continue;
+            }
             if request.status == 200 {
                 self.known_keys.insert(request.api_key.clone());
             }
             // `Date` tells whole seconds: what settles in this minute may count as unsettled.
             let is_settled = |hour: &Hour| hour.plus(3).start() + TimeDelta::minutes(1) <= moment;
-            for hour in request.window.into_iter().flat_map(Window::hours).filter(is_settled) {
+            for hour in hours().filter(is_settled) {
                 let told_empty = self.empty.entry(hour).or_default();
                 *told_empty += u32::from(request.status == 404);
                 // A day that is empty is believed the second time.

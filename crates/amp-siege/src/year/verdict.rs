@@ -32,16 +32,14 @@ impl Year<'_> {
     }
 
     /// What was asked for since the last look, of which nothing may have been needless.
-    pub(super) fn judge(&mut self, day: &Day, project: Project, is_sure: bool) -> BTreeSet<String> {
+    pub(super) fn judge(&mut self, day: &Day, project: Project, is_kept: bool) -> BTreeSet<String> {
         let all = self.machine.export.requests();
         let is_ours = |request: &&ExportRequest| self.machine.is_key_of(project, &request.api_key);
         let new = || all.iter().skip(self.seen[truth::of(project)]).filter(is_ours);
         let needless = self.truths[truth::of(project)].needless(new(), day.yesterday_by_clock());
         let windows = new().filter_map(|request| request.window.map(|window| window.to_string())).collect();
         self.tally.count("requests", new().count() as u64);
-        if is_sure {
-            self.truths[truth::of(project)].learn(new(), day.moment);
-        }
+        self.truths[truth::of(project)].learn(new(), day.moment, is_kept);
         self.seen[truth::of(project)] = all.len();
         let mut days = BTreeMap::<NaiveDate, BTreeSet<Hour>>::new();
         for hour in needless.into_iter().filter(|hour| self.reported.insert(*hour)) {
