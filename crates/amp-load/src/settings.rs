@@ -213,7 +213,11 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
     });
     let bucket = resolver.optional(&BUCKET, args.bucket.as_deref(), |text| bucket_name::parse(text, endpoint.as_ref()));
     let region = resolver.optional(&REGION, args.aws_region.as_deref(), parse_plain);
-    READ_BY_THE_SDK.into_iter().for_each(|name| resolver.inspect(name));
+    let [key_id, secret, ..] = READ_BY_THE_SDK.map(|name| resolver.inspect(name));
+    if credentials.is_none() && key_id != secret {
+        let half = if key_id { "AWS_SECRET_ACCESS_KEY" } else { "AWS_ACCESS_KEY_ID" };
+        resolver.problem(format!("{half} is not set, but the other of the pair is: set both, or neither"));
+    }
     let owner = resolver.optional(&OWNER, args.expected_bucket_owner.as_deref(), |text| {
         let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_account {

@@ -67,16 +67,18 @@ impl Resolver {
     }
 
     /// Refuses a standard AWS name, which the AWS SDK reads by itself, if its value cannot be meant: the SDK would panic at a line end in a key.
-    pub fn inspect(&mut self, name: &'static str) {
+    /// Returns whether it is set.
+    pub fn inspect(&mut self, name: &'static str) -> bool {
         let level = self.levels().into_iter().find(|level| self.at(*level, name).is_some());
         let Some((level, value)) = level.and_then(|level| Some((level, self.at(level, name)?.to_owned()))) else {
-            return;
+            return false;
         };
         let origin = self.origin(level, name);
         match flaw(&value) {
             Some(flaw) => self.problem(format!("{origin}: {flaw}")),
             None => self.used(&Setting::variable(&[], name), "set", &origin),
         }
+        true
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use amp_sandbox::credentials::{CredentialAnswer, CredentialServer, Credentials, ProcessAnswer, ProcessScript};
 use amp_sandbox::proxy::Proxy;
+use amp_sandbox::tls::{Authority, TlsOptions};
 
 use crate::support::{Lab, MEMORY, end};
 
@@ -15,22 +16,62 @@ fn keyless(lab: &Lab, environment: Vec<(&'static str, String)>) -> Command {
     command
 }
 
+/// The environments that lead to each service.
+fn services(services: &CredentialServer, lab: &Lab) -> [(&'static str, Vec<(&'static str, String)>); 4] {
+    let logged_in_until = chrono::Utc::now() + Duration::from_secs(3600);
+    [
+        ("sts", services.sts_env(&lab.path("")).unwrap()),
+        ("imds", services.imds_env()),
+        ("container", services.container_env()),
+        ("sso", services.sso_env(&lab.path("sso"), logged_in_until).unwrap()),
+    ]
+}
+
 #[test]
 fn a_service_that_hangs_or_is_down_is_temporary_and_one_that_refuses_is_not() {
-    for (answer, code) in [
-        (CredentialAnswer::Hang, 75),
-        (CredentialAnswer::Reset, 75),
-        (CredentialAnswer::Unavailable, 75),
-        (CredentialAnswer::Refuse, 3),
-    ] {
+    use CredentialAnswer::{Garbage, Hang, Refuse, Reset, Unavailable};
+    for (answer, wait, code) in
+        [(Hang, "3s", 75), (Reset, "60s", 75), (Unavailable, "60s", 75), (Refuse, "60s", 3), (Garbage, "60s", 3)]
+    {
         let lab = Lab::staged();
-        let services = CredentialServer::start(&lab.server).unwrap();
-        services.answer([answer.clone()]);
-        let ended = end(keyless(&lab, services.sts_env(&lab.path("")).unwrap()));
-        assert_eq!(ended.code, Some(code), "{answer:?}: {ended:?}");
-        assert!(ended.error(0).contains("AWS credentials"), "{ended:?}");
-        assert_eq!(lab.left().len(), 3);
+        let server = CredentialServer::start(&lab.server).unwrap();
+        server.answer([answer.clone()]);
+        for (name, environment) in services(&server, &lab) {
+            let mut command = keyless(&lab, environment);
+            command.args(["--read-timeout", wait]);
+            let ended = end(command);
+            // To the SDK, metadata that do not answer are an instance without any.
+            let code = if name == "imds" { 3 } else { code };
+            assert_eq!(ended.code, Some(code), "{name} {answer:?}: {ended:?}");
+            assert!(ended.error(0).contains("AWS credentials"), "{name} {answer:?}: {ended:?}");
+            assert!(!ended.error(0).contains("SdkBody"), "{name} {answer:?}: {ended:?}");
+            assert_eq!(lab.left().len(), 3);
+        }
     }
+}
+
+#[test]
+fn whoever_never_logged_in_is_told_to() {
+    let lab = Lab::staged();
+    let server = CredentialServer::start(&lab.server).unwrap();
+    let environment = server.sso_env(&lab.path("sso"), chrono::Utc::now()).unwrap();
+    std::fs::remove_dir_all(lab.path("sso/.aws/sso")).unwrap();
+    let ended = end(keyless(&lab, environment));
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.error(0).contains("aws sso login"), "{ended:?}");
+}
+
+#[test]
+fn a_service_that_is_not_to_be_trusted_is_not_asked_again() {
+    let lab = Lab::staged();
+    let server = CredentialServer::start(&lab.server).unwrap();
+    let secure =
+        Lab::with(|config| config.tls = Some(Authority::new().unwrap().serve(&TlsOptions::default()).unwrap()));
+    let mut command = keyless(&lab, server.sts_env(&lab.path("")).unwrap());
+    command.env("AWS_ENDPOINT_URL_STS", secure.server.endpoint_url());
+    let ended = end(command);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.error(0).contains("AWS credentials") && ended.error(0).contains("AWS_CA_BUNDLE"), "{ended:?}");
 }
 
 #[test]
@@ -49,10 +90,18 @@ fn a_service_that_answers_without_an_end_is_not_listened_to() {
 #[test]
 fn each_service_is_asked_once_a_run() {
     let lab = Lab::staged();
-    let services = CredentialServer::start(&lab.server).unwrap();
-    let ended = end(keyless(&lab, services.sts_env(&lab.path("")).unwrap()));
-    assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{ended:?}");
-    assert_eq!(services.issued().len(), 1);
+    let server = CredentialServer::start(&lab.server).unwrap();
+    for (index, (name, environment)) in services(&server, &lab).into_iter().enumerate() {
+        lab.stage_all();
+        let ended = end(keyless(&lab, environment));
+        assert_eq!(ended.counts(), (0, [3, 3, 0, 0, 3]), "{name}: {ended:?}");
+        assert_eq!(server.issued().len(), index + 1, "{name}");
+    }
+    lab.stage_all();
+    let credentials = Credentials::lasting(&lab.server.config().access_key, &lab.server.config().secret_key);
+    let script = ProcessScript::write(&lab.path(""), &ProcessAnswer::Give(credentials)).unwrap();
+    assert_eq!(end(keyless(&lab, script.env())).counts(), (0, [3, 3, 0, 0, 3]));
+    assert_eq!(script.runs(), 1);
 }
 
 #[test]

@@ -48,6 +48,22 @@ fn names_with_a_line_end_or_a_blank_are_refused_before_the_sdk_sees_them() {
 }
 
 #[test]
+fn half_a_pair_of_the_sdks_names_is_told() {
+    let lab = Lab::staged();
+    for (set, missing) in
+        [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")]
+    {
+        let mut command = lab.command(&[]);
+        command.env_remove("AWS_ACCESS_KEY").env_remove("AWS_SECRET_KEY").env(set, "AKIA");
+        let ended = end(command);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.error(0).starts_with(missing), "{ended:?}");
+        assert_eq!(with(&lab, &[(set, "AKIA")], &[]).code, Some(0), "our own names go before");
+        lab.stage_all();
+    }
+}
+
+#[test]
 fn names_that_no_bucket_can_have_are_refused_before_anything_is_asked() {
     let lab = Lab::staged();
     let amazon = [("AWS_ENDPOINT_URL_S3", "https://s3.eu-west-1.amazonaws.com")];

@@ -1,8 +1,10 @@
 //! Who asks: the keys that were set, or those that AWS's default chain finds, within a time and once a run.
 
+use std::io::{self, ErrorKind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use amp_cli::{TlsFailure, tls_failure};
 use aws_config::SdkConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future;
@@ -15,7 +17,8 @@ use crate::store::{StaticCredentials, StoreErrorKind};
 const NO_KEYS: &str = "set AWS_ACCESS_KEY and AWS_SECRET_KEY, or AWS_PROFILE, or run where a role is attached";
 /// The provider that those from our own settings name.
 const OURS: &str = "amp-load";
-const RENEW: &str = "renew the credentials and run again";
+const RENEW: &str =
+    "renew the credentials, with `aws sso login` where they come from IAM Identity Center, and run again";
 
 /// The credentials of a run and where the SDK gets newer ones when they expire.
 pub(super) struct Found {
@@ -94,6 +97,10 @@ impl ProvideCredentials for AskedBefore {
 
 /// Why there are no credentials: none are set up, those there are were refused, or whoever gives them out is down.
 pub(super) fn explain(error: &CredentialsError) -> StoreErrorKind {
+    if let Some(TlsFailure { reason, hint }) = tls_failure(error) {
+        let answer = format!("cannot get AWS credentials from the server that gives them out: {reason}");
+        return StoreErrorKind::Unusable { answer, hint: hint.to_owned() };
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {
             let profile = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
@@ -104,9 +111,10 @@ pub(super) fn explain(error: &CredentialsError) -> StoreErrorKind {
             StoreErrorKind::CredentialsUnavailable("whoever gives them out did not answer in time".to_owned())
         }
         _ => {
-            // What a credential_process prints may hold a secret.
+            // What a credential_process prints may hold a secret; what the SDK shows of a response is for its own debugging.
             let text = chain(error);
-            let text = text.split(" Stderr:").next().unwrap_or_default().to_owned();
+            let end = [" Stderr:", " Response {"].into_iter().filter_map(|debug| text.find(debug)).min();
+            let text = text[..end.unwrap_or(text.len())].to_owned();
             // An instance without a role has nobody to ask, which no waiting mends.
             let nobody = text.to_ascii_lowercase().contains("imds");
             match is_temporary(error) && !nobody {
@@ -124,8 +132,10 @@ fn refused(answer: String, hint: &str) -> StoreErrorKind {
 
 /// Whether the service could not be reached, or answered that it has a problem.
 fn is_temporary(error: &CredentialsError) -> bool {
-    let unreached = causes(error).any(|cause| {
-        cause.is::<std::io::Error>() || cause.downcast_ref::<ConnectorError>().is_some_and(|error| !error.is_user())
+    let unreached = causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
+        // Of a file of the AWS configuration.
+        Some(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied),
+        None => cause.downcast_ref::<ConnectorError>().is_some_and(|error| !error.is_user()),
     });
     // The types of the services' own errors are not to be had; their text has the status of the answer.
     unreached || format!("{error:?}").contains("StatusCode(5")
