@@ -147,16 +147,18 @@ fn a_profile_without_credentials_is_named() {
 }
 
 #[test]
-fn the_metadata_of_an_instance_is_never_asked_for_through_a_proxy() {
+fn metadata_and_agents_are_never_asked_for_through_a_proxy() {
     let lab = Lab::staged();
     let proxy = Proxy::start(&lab.server.endpoint_url()).unwrap();
-    // The address itself is not there in a test; what counts is who is asked for it.
-    let environment = vec![
-        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
-        ("HTTP_PROXY", proxy.url()),
-        ("AWS_MAX_ATTEMPTS", "1".to_owned()),
-    ];
-    let ended = end(keyless(&lab, environment));
-    assert!(matches!(ended.code, Some(3 | 75)), "{ended:?}");
-    assert!(proxy.asked().iter().all(|line| !line.contains("169.254.")), "{:?}", proxy.asked());
+    // The addresses themselves are not there in a test; what counts is who is asked for them.
+    for (name, value) in [
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
+    ] {
+        let environment = vec![(name, value.to_owned()), ("HTTP_PROXY", proxy.url())];
+        let ended = end(keyless(&lab, environment));
+        assert!(matches!(ended.code, Some(3 | 75)), "{name}: {ended:?}");
+        assert!(proxy.asked().iter().all(|line| !line.contains("169.254.")), "{name}: {:?}", proxy.asked());
+    }
 }

@@ -48,6 +48,20 @@ fn names_with_a_line_end_or_a_blank_are_refused_before_the_sdk_sees_them() {
 }
 
 #[test]
+fn how_other_tools_retry_is_their_business() {
+    let lab = Lab::staged();
+    fs::write(lab.path("aws-config"), "[default]\nretry_mode = legacy\nmax_attempts = many\n").unwrap();
+    let config = lab.path("aws-config").display().to_string();
+    for (name, value) in
+        [("AWS_RETRY_MODE", "adaptive"), ("AWS_MAX_ATTEMPTS", "x\n"), ("AWS_CONFIG_FILE", config.as_str())]
+    {
+        let ended = with(&lab, &[(name, value)], &[]);
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        lab.stage_all();
+    }
+}
+
+#[test]
 fn half_a_pair_of_the_sdks_names_is_told() {
     let lab = Lab::staged();
     for (set, missing) in

@@ -11,7 +11,7 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{AppName, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -55,7 +55,7 @@ impl S3Store {
             let answer = format!("`{}` is not an AWS region", region.as_ref().escape_debug());
             return Err(unusable(bucket, answer, "set AWS_REGION or --aws-region to one such as eu-central-1"));
         }
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone()).region(region);
+        let mut loader = loader(http.clone()).region(region);
         if let Some(keys) = &bucket.credentials {
             loader = loader.credentials_provider(credentials::of_settings(keys));
         }
@@ -123,10 +123,15 @@ impl S3Store {
         if bucket.endpoint.is_some() {
             return Ok(as_recorded(bucket.endpoint.as_ref()));
         }
-        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client(false, None));
+        let loader = loader(http_client(false, None));
         let shared = loader.region(Region::from_static("us-east-1")).no_credentials().load().await;
         Ok(as_recorded(endpoint_of(bucket, &shared)?.as_ref()))
     }
+}
+
+/// Reads the AWS configuration, but for its retries, which are those of credentials here: the SDK would panic at modes that other tools know.
+fn loader(http: SharedHttpClient) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).retry_config(RetryConfig::standard())
 }
 
 fn setting_error(bucket: &BucketConfig, kind: StoreErrorKind) -> StoreError {
