@@ -9,6 +9,7 @@
 )]
 
 mod addresses;
+mod amazon;
 mod check;
 mod concurrency;
 mod confirmation;
