@@ -57,10 +57,11 @@ impl Known {
         self.objects.iter().any(|name| StateObject::named(name).is_some_and(|object| object.crc == self.crc))
     }
 
-    /// The names of the objects that say nothing that another does not.
+    /// The names of the objects that say nothing that another does not. Of several that say it all the first by name stays: were it the first
+    /// that was read, two machines could each delete the one that the other keeps.
     pub(super) fn superseded(&self) -> impl Iterator<Item = &String> {
-        let kept =
-            self.objects.iter().find(|name| StateObject::named(name).is_some_and(|object| object.crc == self.crc));
+        let says_all = |name: &&String| StateObject::named(name).is_some_and(|object| object.crc == self.crc);
+        let kept = self.objects.iter().filter(says_all).min();
         self.objects.iter().filter(move |name| kept.is_some() && Some(*name) != kept)
     }
 }

@@ -60,6 +60,35 @@ fn two_machines_that_load_at_the_same_moment_disturb_nobody() {
 }
 
 #[test]
+fn machines_that_find_the_same_said_twice_keep_the_same_object() {
+    let (first, second) = halves();
+    first.run(&ON);
+    second.run(&ON);
+    for lab in [&first, &second] {
+        lab.restore();
+    }
+    for lab in [&first, &second] {
+        assert_eq!(lab.run(&ON).state()["put"], 1);
+    }
+    let twice = first.day_keys();
+    assert_eq!(twice.len(), 2, "{twice:?}");
+    // Each reads another one first.
+    let readers: Vec<Lab> = twice
+        .iter()
+        .map(|slow| {
+            let reader = first.another_machine();
+            first.rule(&format!("op=GetObject,key={slow},times=1:delay=500ms"));
+            reader.restore();
+            reader
+        })
+        .collect();
+    for reader in &readers {
+        reader.run(&ON);
+    }
+    assert_eq!(first.day_keys(), twice[..1], "the last one must not be deleted");
+}
+
+#[test]
 fn a_restore_alone_puts_the_manifest() {
     let (first, second) = halves();
     first.run(&ON);
