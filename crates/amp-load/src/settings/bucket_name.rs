@@ -43,16 +43,23 @@ pub(super) fn parse(text: &str, endpoint: Option<&Url>) -> Result<String, String
 /// Reads `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`, of Outposts too.
 fn parse_arn(text: &str, elsewhere: bool) -> Result<String, String> {
     let fields: Vec<_> = text.splitn(6, ':').collect();
-    let is_access_point = match fields.as_slice() {
-        ["arn", _, "s3", .., resource] => resource.starts_with("accesspoint"),
-        ["arn", _, "s3-outposts", .., resource] => resource.contains("accesspoint"),
-        _ => false,
+    let (place, is_access_point) = match fields.as_slice() {
+        ["arn", _, "s3", region, account, resource] => ((region, account), resource.starts_with("accesspoint")),
+        ["arn", _, "s3-outposts", region, account, resource] => ((region, account), resource.contains("accesspoint")),
+        _ => ((&"", &""), false),
     };
-    match parse_plain(text)? {
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match (parse_plain(text)?, place) {
         _ if elsewhere => Err(format!("`{text}` is an ARN, which only Amazon's S3 has; write the bucket's bare name")),
-        arn if is_access_point => Ok(arn),
-        _ => {
+        _ if !is_access_point => {
             Err(format!("`{text}` is not the ARN of an access point; write the bucket's bare name: what follows `:::`"))
         }
+        (_, (&"", _)) => Err(format!(
+            "`{text}` is a multi-region access point, whose signatures are not supported; write an access point of one region"
+        )),
+        (_, (_, account)) if !is_account(account) => {
+            Err(format!("`{text}` names no AWS account; write its 12 digits behind the region"))
+        }
+        (arn, _) => Ok(arn),
     }
 }

@@ -20,7 +20,7 @@ impl Uploader {
     /// Aborts what earlier runs left open at this endpoint, each in the bucket in which it was begun.
     pub async fn abort_leftovers(&self) {
         for Leftover { object, progress } in self.journal.leftovers() {
-            let store = self.store.of_bucket(&object.bucket);
+            let store = self.store.of_bucket(&object.bucket).await;
             let (gone, id) = match progress {
                 LeftoverProgress::Open(id) => (abort(&store, &object.key, &id).await, Some(id)),
                 LeftoverProgress::Begun(time) => (sweep(&store, &object.key, time).await, None),

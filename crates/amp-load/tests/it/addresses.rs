@@ -5,7 +5,7 @@ use std::process::Command;
 
 use amp_sandbox::proxy::Proxy;
 
-use crate::support::{BUCKET, FILES, Lab, end};
+use crate::support::{BUCKET, Ended, FILES, Lab, end};
 
 #[test]
 fn an_endpoints_own_path_stands_before_the_bucket_with_and_without_a_slash() {
@@ -89,5 +89,52 @@ fn a_region_that_is_none_is_told_before_anything_is_asked() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains("region") || ended.stderr.contains("AWS_REGION"), "{ended:?}");
         assert!(lab.server.requests().is_empty());
+    }
+}
+
+/// A run at Amazon's own hosts, all of which a proxy leads to the laboratory's server, which speaks no TLS.
+fn at_amazons(proxy: &Proxy, lab: &Lab, args: &[&str]) -> Ended {
+    let mut command = lab.command(args);
+    command.env_remove("AWS_ENDPOINT_URL_S3").env("HTTPS_PROXY", proxy.url()).env("AWS_REGION", "eu-west-1");
+    end(command)
+}
+
+#[test]
+fn the_host_that_is_asked_is_the_one_that_an_error_names() {
+    let outpost = "arn:aws:s3-outposts:eu-west-1:123456789012:outpost/op-01234567890123456/accesspoint/lake";
+    for (bucket, host) in [
+        ("lake", "lake.s3.eu-west-1.amazonaws.com"),
+        ("lake.example.org", "s3.eu-west-1.amazonaws.com"),
+        (
+            "arn:aws:s3:eu-west-1:123456789012:accesspoint/lake",
+            "lake-123456789012.s3-accesspoint.eu-west-1.amazonaws.com",
+        ),
+        (outpost, "lake-123456789012.op-01234567890123456.s3-outposts.eu-west-1.amazonaws.com"),
+    ] {
+        let lab = Lab::staged();
+        let proxy = Proxy::start(&lab.server.endpoint_url()).unwrap();
+        let ended = at_amazons(&proxy, &lab, &["--bucket", bucket]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert_eq!(proxy.asked(), [format!("CONNECT {host}:443")]);
+        assert!(ended.error(0).contains(&format!(" at {host}: ")), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_arn_that_cannot_be_asked_for_is_told_before_anything_is_asked() {
+    for (arn, says) in [
+        ("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", "multi-region"),
+        ("arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap", "multi-region"),
+        ("arn:aws:s3:eu-west-1:12345:accesspoint/lake", "12 digits"),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/", "no name was provided"),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/lake/object", "single resource component"),
+        ("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/lake", "is not the ARN of an access point"),
+    ] {
+        let lab = Lab::staged();
+        let proxy = Proxy::start(&lab.server.endpoint_url()).unwrap();
+        let ended = at_amazons(&proxy, &lab, &["--bucket", arn]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.error(0).contains(says), "{ended:?}");
+        assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
     }
 }

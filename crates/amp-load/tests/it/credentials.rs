@@ -88,6 +88,22 @@ fn a_service_that_answers_without_an_end_is_not_listened_to() {
 }
 
 #[test]
+fn credentials_that_expire_in_mid_run_are_renewed_or_the_rest_waits_for_the_next_run() {
+    use CredentialAnswer::{Give, Hang, Refuse, Unavailable};
+    let (short, hour) = (Give(Duration::from_secs(1)), Give(Duration::from_secs(3600)));
+    for (then, code) in [(hour, 0), (Hang, 75), (Unavailable, 75), (Refuse, 3)] {
+        let lab = Lab::staged();
+        let server = CredentialServer::start(&lab.server).unwrap();
+        server.answer([short.clone(), then.clone()]);
+        let mut command = keyless(&lab, server.sts_env(&lab.path("")).unwrap());
+        command.args(["--max-retries", "0"]);
+        let ended = end(command);
+        assert_eq!(ended.code, Some(code), "{then:?}: {ended:?}");
+        assert_eq!(lab.left().len(), if code == 0 { 0 } else { 3 });
+    }
+}
+
+#[test]
 fn each_service_is_asked_once_a_run() {
     let lab = Lab::staged();
     let server = CredentialServer::start(&lab.server).unwrap();

@@ -24,6 +24,7 @@ use url::{Host, Url};
 use super::S3Store;
 use super::capped::capped;
 use super::credentials::{self, Found};
+use super::hosts::Hosts;
 use crate::store::{Addressing, BucketConfig, ObjectOptions, StoreError, StoreErrorKind};
 
 /// No connection should take longer to be made.
@@ -91,18 +92,21 @@ impl S3Store {
         config.set_use_fips(shared.use_fips());
         config.set_use_dual_stack(shared.use_dual_stack());
         config.set_app_name(AppName::new(concat!("amp-load-", env!("CARGO_PKG_VERSION"))).ok());
-        let region = shared.region().map_or("us-east-1", Region::as_ref).to_owned();
-        let host = match &endpoint {
-            Some(url) => url[url::Position::BeforeHost..url::Position::AfterPort].to_owned(),
-            None => format!("s3.{region}.amazonaws.com"),
+        let hosts = Hosts {
+            region: shared.region().map_or("us-east-1", Region::as_ref).to_owned(),
+            endpoint: endpoint.as_ref().map(as_folder),
+            path_style,
+            use_fips: shared.use_fips(),
+            use_dual_stack: shared.use_dual_stack(),
         };
+        let host = hosts.of(&bucket.name).await.map_err(|kind| setting_error(bucket, kind))?;
         Ok(Self {
             client: Client::from_conf(config.build()),
             bucket: bucket.name.clone(),
             owner: bucket.owner.clone(),
             endpoint,
             host,
-            region,
+            hosts,
             credentials_source: source,
             object_options,
             idle,

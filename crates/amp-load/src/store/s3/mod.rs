@@ -5,6 +5,7 @@ mod causes;
 mod classify;
 mod connect;
 mod credentials;
+mod hosts;
 mod keys;
 mod object;
 mod operation;
@@ -18,6 +19,7 @@ use aws_sdk_s3::Client;
 use url::Url;
 
 use self::classify::ErrorResponse;
+use self::hosts::Hosts;
 use self::operation::Operation;
 use super::{ObjectOptions, StoreError, StoreErrorKind};
 
@@ -28,9 +30,9 @@ pub struct S3Store {
     bucket: String,
     owner: Option<String>,
     endpoint: Option<Url>,
-    /// The server's name, for what went wrong before it answered.
+    /// The host that is asked, for what went wrong before it answered.
     host: String,
-    region: String,
+    hosts: Hosts,
     credentials_source: String,
     object_options: ObjectOptions,
     idle: Duration,
@@ -51,12 +53,13 @@ impl S3Store {
 
     /// The region, and the host that is asked.
     pub fn region_and_host(&self) -> (&str, &str) {
-        (&self.region, &self.host)
+        (&self.hosts.region, &self.host)
     }
 
     /// Another bucket at the same endpoint, with the same credentials.
-    pub fn of_bucket(&self, bucket: &str) -> Self {
-        Self { bucket: bucket.to_owned(), ..self.clone() }
+    pub async fn of_bucket(&self, bucket: &str) -> Self {
+        let host = self.hosts.of(bucket).await.unwrap_or_else(|_| self.host.clone());
+        Self { bucket: bucket.to_owned(), host, ..self.clone() }
     }
 
     /// What a key is called in messages.
