@@ -141,6 +141,12 @@ fn a_line_end_behind_a_key_is_told_and_never_a_panic() {
     let ended = end(keyless(&lab, keys.map(|(name, value)| (name, value.to_owned())).to_vec()));
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(!ended.stderr.contains("hunter2") && !ended.stderr.contains("panicked"), "{ended:?}");
+
+    let printed = r#"{"Version": 1, "AccessKeyId": "hunter2\n", "SecretAccessKey": "secret"}"#;
+    let script = ProcessScript::write(&lab.path(""), &ProcessAnswer::Print(printed.to_owned())).unwrap();
+    let ended = end(keyless(&lab, script.env()));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(!ended.stderr.contains("hunter2") && !ended.stderr.contains("panicked"), "{ended:?}");
 }
 
 #[test]
@@ -172,8 +178,10 @@ fn metadata_and_agents_are_never_asked_for_through_a_proxy() {
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x"),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
     ] {
-        let environment = vec![(name, value.to_owned()), ("HTTP_PROXY", proxy.url())];
-        let ended = end(keyless(&lab, environment));
+        let mut command = keyless(&lab, vec![(name, value.to_owned()), ("HTTP_PROXY", proxy.url())]);
+        // A server that is asked through the proxy: for loopback there is none.
+        command.env("AWS_ENDPOINT_URL_S3", "http://s3.localtest").arg("--allow-http");
+        let ended = end(command);
         assert!(matches!(ended.code, Some(3 | 75)), "{name}: {ended:?}");
         assert!(proxy.asked().iter().all(|line| !line.contains("169.254.")), "{name}: {:?}", proxy.asked());
     }
