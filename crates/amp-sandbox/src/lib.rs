@@ -29,6 +29,7 @@
 //! | [`s3`] | [`s3::S3Server`], strict on signatures and checksums, and its fault script |
 //! | [`credentials`] | STS, instance metadata, the container agent, IAM Identity Center, `credential_process` |
 //! | [`tls`] | [`tls::Authority`]: https for both servers, and what can be wrong with it |
+//! | [`http2`] | a front that offers HTTP/2 alone, before either server |
 //! | [`proxy`] | a forward proxy that leads every host to one server |
 //! | [`distance`] | a long way to a server, with a round trip and a rate |
 //! | [`programs`], [`process`] | the programs under test: found, built, run |
@@ -47,6 +48,7 @@ pub mod export;
 mod flip;
 pub mod folder;
 mod http;
+pub mod http2;
 pub mod out;
 pub mod process;
 pub mod programs;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use amp_sandbox::http2::Http2Front;
 use amp_sandbox::tls::{Authority, TlsOptions, Unusable};
 
 use crate::support::{HOUR, Lab};
@@ -65,6 +66,19 @@ fn either_version_of_tls_will_do() {
         lab.command(&ALONE).env("AWS_CA_BUNDLE", lab.path("ca.pem").display().to_string()).run().exits(0);
         lab.assert_staged(&[HOUR]);
     }
+}
+
+#[test]
+fn http_2_carries_archives_and_what_breaks_off() {
+    let lab = Lab::faulty(&["req=1:reset", "req=2:cut=1000"]);
+    let tls = Authority::new().unwrap().serve(&TlsOptions::default()).unwrap();
+    lab.write("ca.pem", tls.trusted_pem());
+    let front = Http2Front::start(&lab.server.base_url(), &tls).unwrap();
+    let run = lab.command(&[&ALONE[..], &["--base-url", &front.url()]].concat());
+    let ran = run.env("AWS_CA_BUNDLE", lab.path("ca.pem").display().to_string()).run();
+    assert_eq!(ran.exits(0)["retries"], 2);
+    lab.assert_staged(&[HOUR]);
+    assert_eq!(front.requests(), 3);
 }
 
 #[test]

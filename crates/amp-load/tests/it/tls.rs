@@ -1,8 +1,9 @@
 //! https: whom it trusts, and what it says of a server that it cannot.
 
+use amp_sandbox::http2::Http2Front;
 use amp_sandbox::tls::{Authority, Tls, TlsOptions, Unusable};
 
-use crate::support::{Lab, end};
+use crate::support::{Lab, end, noise};
 
 /// A laboratory whose server speaks https; what a client must trust for it lies in `ca.pem`.
 fn secure(options: &TlsOptions) -> Lab {
@@ -71,6 +72,24 @@ fn either_version_of_tls_will_do() {
         command.env("AWS_CA_BUNDLE", lab.path("ca.pem"));
         assert_eq!(end(command).counts(), (0, [3, 3, 0, 0, 3]), "{options}");
     }
+}
+
+#[test]
+fn http_2_carries_small_files_parts_and_what_breaks_off() {
+    let lab = Lab::staged();
+    lab.stage("7_2025-11-06_9#2.json", &noise(9 << 20));
+    lab.rule("op=PutObject,nth=1:reset");
+    lab.rule("op=UploadPart,nth=1:status=503,code=SlowDown");
+    let tls = Authority::new().unwrap().serve(&TlsOptions::default()).unwrap();
+    std::fs::write(lab.path("ca.pem"), tls.trusted_pem()).unwrap();
+    let front = Http2Front::start(&lab.server.endpoint_url(), &tls).unwrap();
+    let mut command = lab.command(&["--multipart-threshold", "5MiB", "--endpoint-url", &front.url()]);
+    command.env("AWS_CA_BUNDLE", lab.path("ca.pem"));
+    let ended = end(command);
+    assert_eq!(ended.counts(), (0, [4, 4, 0, 0, 4]), "{ended:?}");
+    assert_eq!(ended.document()["retries"], 2);
+    assert_eq!(front.requests(), lab.server.requests().len());
+    assert!(lab.object("7_2025-11-06_9#2.json") == Some(noise(9 << 20)));
 }
 
 #[test]
