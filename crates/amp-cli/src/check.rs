@@ -202,6 +202,7 @@ mod tests {
         retry_base: Duration::ZERO,
         other_job: None,
         looks: &[],
+        instead_of: |_| None,
     };
 
     fn report(findings: &[Finding], quiet: bool) -> CheckReport {

@@ -49,7 +49,7 @@ where
         .collect();
     let args = match A::try_parse() {
         Ok(args) => args,
-        Err(error) => return start.unparsed::<D>(&error, environment),
+        Err(error) => return start.unparsed::<D>(error, environment),
     };
     let common_args = args.as_ref();
     if let Some(text) = shell::text::<A>(common_args) {

@@ -19,4 +19,6 @@ pub struct Program {
     pub other_job: Option<(&'static str, &'static str)>,
     /// Flags with which it only looks: nothing is changed, and no metrics are left.
     pub looks: &'static [&'static str],
+    /// What to write instead of an argument that it does not have and other tools do.
+    pub instead_of: fn(&str) -> Option<&'static str>,
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{METRICS_FILE, OutputFormat};
 use crate::check::CheckReport;
@@ -83,11 +83,23 @@ impl Start {
     }
 
     /// A command line that was not taken; `--help` and `--version` are no errors.
-    pub(crate) fn unparsed<D: Document>(&self, error: &clap::Error, environment: HashMap<String, String>) -> ExitCode {
+    pub(crate) fn unparsed<D: Document>(
+        &self,
+        mut error: clap::Error,
+        environment: HashMap<String, String>,
+    ) -> ExitCode {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             // A stdout that is closed (`--help | head -1`) is no error either.
             error.print().ok();
             return ExitCode::SUCCESS;
+        }
+        if let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg)
+            && let Some(instead) = (self.program.instead_of)(unknown)
+        {
+            // What is merely spelt alike would lead elsewhere.
+            error.remove(ContextKind::SuggestedArg);
+            error.remove(ContextKind::Usage);
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![instead.into()]));
         }
         // As all others, it names the program: mail of cron has those of two.
         write!(io::stderr(), "{}: {error}", self.program.name).ok();

@@ -4,6 +4,8 @@
 
 use amp_cli::settings::Setting;
 use amp_cli::{Choices, CommonArgs, EXIT_CODES, MORE_HELP};
+use amp_core::window::WindowSpec;
+use chrono::Utc;
 use clap::Parser;
 
 const EXAMPLES: &str = "\
@@ -130,6 +132,14 @@ pub struct Args {
     #[command(flatten)]
     #[expect(missing_docs, reason = "its fields say it")]
     pub common: CommonArgs,
+}
+
+impl Args {
+    /// What to write instead of an argument that is not one of these: for a day or an hour without a flag, its flags.
+    pub fn instead_of(unknown: &str) -> Option<&'static str> {
+        let names_window = WindowSpec::date(unknown, Utc::now()).is_ok() || WindowSpec::start(unknown).is_ok();
+        names_window.then_some("a window needs its flag: '--date' for a day, '--start' and '--end' for hours")
+    }
 }
 
 impl AsRef<CommonArgs> for Args {

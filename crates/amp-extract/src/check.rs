@@ -150,6 +150,7 @@ mod tests {
             retry_base: Duration::ZERO,
             other_job: None,
             looks: &[],
+            instead_of: |_| None,
         };
         let args = Args::parse_from(["amp-extract", "--check"]);
         let mut resolver = Resolver::new(environment, None);

@@ -114,12 +114,6 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         let (plan, _) = planner.plan(window, &owners, &HashSet::new(), Scope::All).map_err(RunError::unusable)?;
         return give_up(plan, &ledger, &settings, started, summary).map_err(RunError::temporary);
     }
-    if settings.parallel >= settings::MANY_PARALLEL {
-        tracing::warn!(
-            "{} requests at the same time may be more than Amplitude allows a project; other tools then get 429",
-            settings.parallel
-        );
-    }
     let client = ExportClient::new(&settings, common)
         .context("cannot set up the HTTP client")
         .map_err(|error| RunError::unusable(format!("{error:#}")))?;

@@ -25,7 +25,7 @@ const MOST_CORES: usize = 8;
 /// Amplitude is said to allow five requests of a project at a time, whatever they are for.
 const MOST_PARALLEL: usize = 8;
 /// From here on others may be turned away.
-pub(crate) const MANY_PARALLEL: usize = 5;
+const MANY_PARALLEL: usize = 5;
 
 const EU: &str = "https://analytics.eu.amplitude.com";
 const US: &str = "https://amplitude.com";
@@ -141,6 +141,9 @@ impl Settings {
             parallel @ 1..=MOST_PARALLEL => Ok(parallel),
             _ => Err(format!("`{text}` is too large (maximum {MOST_PARALLEL})")),
         });
+        if let Some(many @ MANY_PARALLEL..) = parallel {
+            resolver.warn(format!("--parallel: {many} requests at the same time may be more than Amplitude allows a project; other tools then get 429"));
+        }
         let max_ratio = resolver.value(&MAX_RATIO, args.max_ratio.as_deref(), |text| parse_number(text, 1u32));
         let repair_days =
             resolver.value(&REPAIR_DAYS, args.repair_days.as_deref(), |text| match parse_number(text, 0)? {

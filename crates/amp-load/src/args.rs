@@ -160,6 +160,17 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
+impl Args {
+    /// What to write instead of an argument that is not one of these: for flags of the AWS command line, the settings that serve the same.
+    pub fn instead_of(unknown: &str) -> Option<&'static str> {
+        match unknown {
+            "--profile" => Some("set AWS_PROFILE, in the environment or in .env"),
+            "--recursive" | "--dryrun" => Some("all of extracted_data/ is loaded; '--dry-run' shows what would be"),
+            _ => None,
+        }
+    }
+}
+
 impl AsRef<CommonArgs> for Args {
     fn as_ref(&self) -> &CommonArgs {
         &self.common

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         retry_base: Duration::from_millis(200),
         other_job: Some(("--verify", VERIFY_JOB)),
         looks: &["--check", "--dry-run"],
+        instead_of: Args::instead_of,
     };
     launch::<Args, _, _>(program, Settings::resolve, check, run)
 }

@@ -246,7 +246,12 @@ impl Printed for Summary {
                 0 => String::new(),
                 count => format!(" and {} put", counted(count)),
             };
-            writeln!(out, "dry run: {} {what}{manifests}, nothing was changed", planned.len())?;
+            let place = if planned.is_empty() && self.verified.is_none() {
+                format!(" from {}", self.place)
+            } else {
+                String::new()
+            };
+            writeln!(out, "dry run: {} {what}{place}{manifests}, nothing was changed", planned.len())?;
         } else if let Some(Verified { checked, missing, different, not_verified, read, healed }) = &self.verified {
             self.write_head(out, "amp-load --verify")?;
             let (gone, other) = (missing.len(), different.len());

@@ -38,7 +38,10 @@ impl Report {
         let Some(given) = &self.given else { return Ok(()) };
         let path = file::resolve(given, &format!("{}{}", self.job, self.labels.file_part()));
         self.replace(&path, outcome, code, measure).map_err(|error| {
-            format!("cannot write the metrics to {}: {error}; they still tell of an earlier run", path.display())
+            format!(
+                "cannot write the metrics to {}: {error}; they still have the values of an earlier run",
+                path.display()
+            )
         })
     }
 

@@ -49,7 +49,7 @@ pub enum WindowError {
     #[error("`{0}` is not a day; write 2025-11-06, 20251106, yesterday or today (UTC)")]
     NotADay(String),
     /// An hour where a day is wanted.
-    #[error("`{text}` is an hour, and a day is wanted: {}, or name the hour by its start and end", hour.date())]
+    #[error("`{text}` is an hour, and a day is wanted: {}; for the hour alone write --start {hour} --end {hour}", hour.date())]
     HourForDay {
         /// What was written.
         text: String,

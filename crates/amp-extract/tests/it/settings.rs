@@ -235,7 +235,12 @@ fn mistakes_are_told_with_what_to_write_instead() {
     for (args, environment, code, says) in [
         (&["--date", "2025-02-30"][..], ("", ""), 2, "`2025-02-30` is not in the calendar: February 2025 has 28 days"),
         (&["--date", "20251301"], ("", ""), 2, "`20251301` is not in the calendar: a year has months 01 to 12"),
-        (&["--date", "2025-11-06T05"], ("", ""), 2, "is an hour, and a day is wanted: 2025-11-06"),
+        (
+            &["--date", "2025-11-06T05"],
+            ("", ""),
+            2,
+            "a day is wanted: 2025-11-06; for the hour alone write --start 2025-11-06T05 --end 2025-11-06T05",
+        ),
         (&["--date", "tomorrow"], ("", ""), 2, "is not a day; write 2025-11-06, 20251106, yesterday or today"),
         (&["--start", "2025-11-06T24", "--end", DAY], ("", ""), 2, "a day has hours 00 to 23"),
         (&["--last", "0d"], ("", ""), 2, "`0d` is no time at all"),

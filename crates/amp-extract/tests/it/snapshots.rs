@@ -4,24 +4,35 @@ use std::path::Path;
 
 use amp_sandbox::snapshot;
 
-use crate::support::{Lab, days_ago};
+use crate::support::{Lab, days_ago, this_hour};
 
-/// Compares what `args` print under these rules of the API with the snapshot of that name.
-fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
-    let ran = lab.for_people(args).run();
+/// What `args` print under these rules of the API.
+fn transcript(lab: &Lab, variables: &[(&str, &str)], args: &[&str]) -> String {
+    let run = variables.iter().fold(lab.for_people(args), |run, (name, value)| run.env(name, value));
+    let ran = run.run();
     let code = ran.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-    let printed =
-        format!("$ amp-extract {}\n{}--- stderr\n{}--- exit code {code}\n", args.join(" "), ran.stdout, ran.stderr);
+    let set: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
+    let command = format!("$ {set}amp-extract {}", args.join(" "));
+    format!("{command}\n{}--- stderr\n{}--- exit code {code}\n", ran.stdout, ran.stderr)
+}
+
+/// Compares what `args` print with the snapshot of that name.
+fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
+    departure(name, lab, &transcript(lab, &[], args))
+}
+
+fn departure(name: &str, lab: &Lab, printed: &str) -> Option<String> {
     let url = lab.server.base_url();
-    let (dir, yesterday) = (lab.path(""), days_ago(1));
+    let (dir, yesterday, now) = (lab.path(""), days_ago(1), format!("{} (UTC)", this_hour()));
     let masks = [
         (url.as_str(), "URL"),
         (dir.to_str().unwrap().trim_end_matches('/'), "DIR"),
         (yesterday.as_str(), "YESTERDAY"),
+        (now.as_str(), "NOW"),
         (env!("CARGO_PKG_VERSION"), "VERSION"),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(format!("{name}.txt"));
-    snapshot::departure(&path, &printed, &masks)
+    snapshot::departure(&path, printed, &masks)
 }
 
 #[test]
@@ -59,4 +70,87 @@ fn what_people_see_is_as_it_was_reviewed() {
     departures.extend(check("status", &lab, &with(&day, &["--status"])));
     departures.extend(check("skipped", &lab, &hour));
     assert!(departures.is_empty(), "{}", departures.join("\n"));
+}
+
+/// Variables of the environment and arguments.
+type Mistake<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
+#[test]
+fn each_mistake_is_answered_as_it_was_reviewed() {
+    let lab = Lab::new();
+    lab.write("a_file", "");
+    lab.write("colon.env", "AMP_REGION=eu\nAMP_API_KEY: secret\n");
+    lab.write("quote.env", "AMP_API_KEY='secret\n");
+    lab.write("misspelt.env", "AMP_APIKEY=secret\n");
+    lab.write("key", "secret\n");
+    let dry: &[&str] = &["--dry-run", "--date", "2025-11-06"];
+    let mut printed = String::new();
+    let mistakes: [Mistake<'_>; 50] = [
+        (&[], &["2025-11-06"]),
+        (&[], &["--dry_run"]),
+        (&[], &["help"]),
+        (&[], &["--date", "2025-02-30"]),
+        (&[], &["--date", "2025-11-06T05"]),
+        (&[], &["--date", "06.11.2025"]),
+        (&[], &["--start", "2025-11-20", "--end", "2025-11-10"]),
+        (&[], &["--start", "2025-11-20"]),
+        (&[], &["--end", "2025-11-20"]),
+        (&[], &["--date", "2999-01-01"]),
+        (&[], &["--date", "1999-01-01", "--dry-run"]),
+        (&[], &["--last", "0d"]),
+        (&[], &["--last", "7"]),
+        (&[], &["--last", "1m"]),
+        (&[], &["--last", "3 days"]),
+        (&[], &["--last", "99999999w"]),
+        (&[], &["--last", "3d", "--date", "2025-11-06"]),
+        (&[], &["--date", "2025-11-06", "--shard", "0/3"]),
+        (&[], &["--date", "2025-11-06", "--shard", "4/3"]),
+        (&[], &["--date", "2025-11-06", "--shard", "100/100"]),
+        (&[], &["--region", "europe"]),
+        (&[], &["--region", "US", "--date", "2025-11-06", "--dry-run"]),
+        (&[("AMP_REGOIN", "us"), ("AMP_CONCURENCY", "2"), ("AMP_TOKEN", "x")], dry),
+        (&[("AMP_API_KEY", "")], &["--env-file", "misspelt.env"]),
+        (&[("AMP_API_KEY", ""), ("AMP_SECRET_KEY", "")], &["--env-file", "/dev/null"]),
+        (&[], &["--env-file", "nowhere.env"]),
+        (&[("AMP_API_KEY", "")], &["--env-file", "colon.env"]),
+        (&[("AMP_API_KEY", "")], &["--env-file", "quote.env"]),
+        (&[("AMP_API_KEY", "key ")], dry),
+        (&[("AMP_API_KEY", "\"key\"")], dry),
+        (&[("AMP_API_KEY", "key\r\n")], dry),
+        (&[("AMP_API_KEY", "ke\ny")], dry),
+        (&[("AMP_API_KEY_FILE", "key")], dry),
+        (&[("AMP_API_KEY", ""), ("AMP_API_KEY_FILE", "nowhere")], dry),
+        (&[("AMP_API_KEY", ""), ("AMP_API_KEY_FILE", "key")], dry),
+        (&[("AMP_BASE_URL", "analytics.amplitude.com")], dry),
+        (&[("AMP_BASE_URL", "localhost:9000")], dry),
+        (&[("AMP_BASE_URL", "http://analytics.amplitude.com")], dry),
+        (&[("AMP_BASE_URL", "https://amplitude.com/api/2/export")], dry),
+        (&[], &["--max-retries", "-1"]),
+        (&[], &["--parallel", "9", "--max-ratio", "0", "--read-timeout", "0s", "--format", "csv", "--log-keep", "x"]),
+        (&[], &["--parallel", "5", "--dry-run", "--date", "2025-11-06"]),
+        (&[], &["--extracted-dir", "a_file", "--date", "2025-11-06"]),
+        (&[], &["--extracted-dir", "a_file/below", "--date", "2025-11-06"]),
+        (&[], &["--download-dir", "a_file", "--date", "2025-11-06"]),
+        (
+            &[],
+            &[
+                "--log-dir",
+                "a_file",
+                "--metrics-file",
+                "a_file/amp.prom",
+                "--start",
+                "2025-11-06",
+                "--end",
+                "2025-11-06T00",
+            ],
+        ),
+        (&[], &["--status", "--force"]),
+        (&[], &["--fail"]),
+        (&[], &["--accept-missing"]),
+        (&[], &["--completions", "tcsh"]),
+    ];
+    for (variables, args) in mistakes {
+        printed += &transcript(&lab, variables, args);
+    }
+    assert_eq!(departure("mistakes", &lab, &printed), None);
 }

@@ -3,6 +3,7 @@
 use amp_cli::RunError;
 
 use super::Run;
+use super::load::place;
 use crate::stats::RunStats;
 use crate::summary::Summary;
 
@@ -22,6 +23,7 @@ pub(crate) async fn dry_run(run: &Run<'_>, summary: &mut Summary) -> Result<(), 
         summary.planned_manifests = manifests.expected(&plan.uploads, &staging).map_err(RunError::unusable)?;
     }
     summary.dry_run = true;
+    summary.place = place(&run.session.common.extracted_dir);
     let stats = RunStats::new(run.settings.concurrency.at_start());
     stats.begin_round(&plan);
     for (planned, error) in &plan.refused {

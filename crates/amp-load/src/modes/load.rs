@@ -56,7 +56,7 @@ pub(crate) async fn load(run: &Run<'_>, summary: &mut Summary) -> Result<(), Run
 }
 
 /// The directory in full, and whether it is there: who stands in the wrong one sees it.
-fn place(root: &Path) -> String {
+pub(super) fn place(root: &Path) -> String {
     let path = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let missing = if path.exists() { "" } else { " (no such directory)" };
     format!("{}{missing}", path.display())

@@ -6,14 +6,23 @@ use amp_sandbox::snapshot;
 
 use crate::support::{BUCKET, FILES, Lab, end};
 
-/// Compares what `args` print with the snapshot of that name.
-fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
+/// What `args` print.
+fn transcript(lab: &Lab, variables: &[(&str, &str)], args: &[&str]) -> String {
     let mut command = lab.bare(args);
-    command.envs(lab.server.env(BUCKET)).env("AMP_RETRY_BASE", "5ms");
+    command.envs(lab.server.env(BUCKET)).env("AMP_RETRY_BASE", "5ms").envs(variables.iter().copied());
     let ended = end(command);
     let code = ended.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-    let printed =
-        format!("$ amp-load {}\n{}--- stderr\n{}--- exit code {code}\n", args.join(" "), ended.stdout, ended.stderr);
+    let set: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
+    let command = format!("$ {set}amp-load {}", args.join(" "));
+    format!("{command}\n{}--- stderr\n{}--- exit code {code}\n", ended.stdout, ended.stderr)
+}
+
+/// Compares what `args` print with the snapshot of that name.
+fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
+    departure(name, lab, &transcript(lab, &[], args))
+}
+
+fn departure(name: &str, lab: &Lab, printed: &str) -> Option<String> {
     let url = lab.server.endpoint_url();
     let (host, dir) = (url.trim_start_matches("http://"), lab.path(""));
     let masks = [
@@ -23,7 +32,7 @@ fn check(name: &str, lab: &Lab, args: &[&str]) -> Option<String> {
         (env!("CARGO_PKG_VERSION"), "VERSION"),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(format!("{name}.txt"));
-    snapshot::departure(&path, &printed, &masks)
+    snapshot::departure(&path, printed, &masks)
 }
 
 #[test]
@@ -78,4 +87,73 @@ fn what_people_see_is_as_it_was_reviewed() {
     lab.server.delete_object_directly(BUCKET, FILES[0]);
     departures.extend(check("verify", &lab, &["--verify"]));
     assert!(departures.is_empty(), "{}", departures.join("\n"));
+}
+
+/// Variables of the environment and arguments.
+type Mistake<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
+#[test]
+fn each_mistake_is_answered_as_it_was_reviewed() {
+    let lab = Lab::new();
+    lab.stage(FILES[0], b"{}\n");
+    lab.copy_in("notes.json", b"{}\n");
+    lab.copy_in("a_file", b"");
+    let closed = "http://127.0.0.1:9";
+    let amazon = ("AWS_ENDPOINT_URL_S3", "");
+    let mistakes: [Mistake<'_>; 38] = [
+        (&[], &["--profile", "prod"]),
+        (&[], &["--region", "us-east-1"]),
+        (&[], &["--dryrun"]),
+        (&[("AWS_BUCKET_NAME", "")], &[]),
+        (&[], &["--bucket", "s3://lake"]),
+        (&[], &["--bucket", "lake/raw"]),
+        (&[], &["--bucket", "arn:aws:s3:::lake"]),
+        (&[amazon], &["--bucket", "arn:aws:s3:::lake"]),
+        (&[amazon], &["--bucket", "Upper-Case"]),
+        (&[("AWS_BUCKET_NAME", "la\nke")], &[]),
+        (&[], &["--bucket", "no-such-bucket"]),
+        (&[("AWS_SECRET_KEY", "wrong")], &[]),
+        (&[("AWS_ACCESS_KEY", "WRONG")], &[]),
+        (&[("AWS_ACCESS_KEY", "")], &[]),
+        (&[("AWS_SECRET_KEY", "key ")], &[]),
+        (&[("AWS_ACCESS_KEY", ""), ("AWS_SECRET_KEY", ""), ("AWS_PROFILE", "prod")], &[]),
+        (&[("AWS_ACCESS_KEY", ""), ("AWS_SECRET_KEY", "")], &[]),
+        (&[], &["--endpoint-url", "localhost:9000"]),
+        (&[], &["--endpoint-url", "minio.internal"]),
+        (&[], &["--endpoint-url", "http://minio.internal"]),
+        (&[], &["--endpoint-url", closed, "--max-retries", "0"]),
+        (&[], &["--dry-run", "--prefix", "/raw/"]),
+        (&[], &["--dry-run", "--prefix", "s3://lake/raw/"]),
+        (&[], &["--dry-run", "--prefix", "raw"]),
+        (&[], &["--dry-run", "--key-template", "{yyyy}/{file}"]),
+        (&[], &["--dry-run", "--key-template", "{file"]),
+        (&[], &["--dry-run", "--key-template", "all"]),
+        (&[], &["--dry-run", "--key-template", "{date}/{file}"]),
+        (&[], &["--dry-run", "--storage-class", "GLACIERR"]),
+        (&[], &["--dry-run", "--sse", "kms"]),
+        (&[], &["--dry-run", "--sse", "AES256", "--sse-kms-key-id", "k"]),
+        (&[], &["--dry-run", "--extracted-dir", "nowhere"]),
+        (&[], &["--dry-run", "--extracted-dir", "~/nowhere"]),
+        (&[], &["--extracted-dir", "extracted_data/a_file"]),
+        (&[], &["--days", "3"]),
+        (&[], &["--heal"]),
+        (&[], &["--state-prefix", "raw/state", "--prefix", "raw/"]),
+        (
+            &[],
+            &[
+                "--checksum",
+                "md5",
+                "--if-exists",
+                "never",
+                "--concurrency",
+                "0",
+                "--multipart-threshold",
+                "1",
+                "--acl",
+                "all",
+            ],
+        ),
+    ];
+    let printed: String = mistakes.iter().map(|(variables, args)| transcript(&lab, variables, args)).collect();
+    assert_eq!(departure("mistakes", &lab, &printed), None);
 }
