@@ -97,3 +97,16 @@ fn an_echo_that_breaks_off_within_a_secret_is_blanked_too() {
         ran.says(&["you sent ***)"]).does_not_say(&[end]);
     }
 }
+
+#[test]
+fn a_proxys_password_is_never_shown() {
+    let lab = Lab::new();
+    let run = lab.for_people(&["-vv", "--start", HOUR, "--end", HOUR, "--max-retries", "0"]);
+    let run = run.env("AMP_BASE_URL", "https://api.localtest").env("HTTPS_PROXY", "http://me:hunter2@127.0.0.1:9");
+    let ran = run.env("RUST_LOG", "trace").run();
+    assert_eq!(ran.code, Some(75), "{ran:#?}");
+    // In base64, too, as it is sent.
+    let needles = ["hunter2", "bWU6aHVudGVyMg"];
+    ran.does_not_say(&needles);
+    lab.logs().iter().for_each(|(_, log)| assert!(needles.iter().all(|needle| !log.contains(needle)), "{log}"));
+}

@@ -138,3 +138,18 @@ fn an_arn_that_cannot_be_asked_for_is_told_before_anything_is_asked() {
         assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
     }
 }
+
+#[test]
+fn a_proxys_password_is_never_shown() {
+    let lab = Lab::staged();
+    let mut command = lab.command(&["-vv", "--max-retries", "0", "--allow-http"]);
+    command.env("AWS_ENDPOINT_URL_S3", "http://s3.localtest").env("HTTP_PROXY", "http://me:hunter2@127.0.0.1:9");
+    let ended = end({
+        command.env("RUST_LOG", "trace");
+        command
+    });
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    let all = format!("{}{}{}", ended.stdout, ended.stderr, lab.logs());
+    // In base64, too, as it is sent.
+    assert!(!all.contains("hunter2") && !all.contains("bWU6aHVudGVyMg"), "{all}");
+}
