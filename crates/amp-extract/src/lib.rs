@@ -99,11 +99,13 @@ async fn attempt(settings: Settings, session: &Session, summary: &mut Summary) -
         Arc::new(Staging::open(&common.extracted_dir).map_err(RunError::unusable)?.until(session.stop.flag()));
     let ledger = Ledger::at(&staging.state_dir());
     // Before the lock: a call that is turned away has wanted its day all the same.
-    let Known { owners, additions, marker } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
+    let Known { additions, marker, .. } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
     if !additions.is_empty() && !settings.verify {
         ledger.append_sources(&additions).unwrap_or_else(|error| Diagnostic::of(&error).warn());
     }
     let _lock = lock(&staging)?;
+    // Again: whoever held the lock until now may have found out whose hours there are.
+    let Known { owners, .. } = Known::read(&ledger, &settings, started).map_err(RunError::unusable)?;
     let downloads = Downloads::open(&settings.download_dir).map_err(RunError::unusable)?;
     let swept = staging.sweep().map_err(RunError::unusable)? + downloads.sweep().map_err(RunError::unusable)?;
     if swept > 0 {

@@ -1,9 +1,11 @@
 //! Hours belong to a project, whichever of its keys asked.
 
+use std::fs::{self, File};
+
 use serde_json::json;
 
 use crate::run::Run;
-use crate::support::{Lab, faketime, hours, whole_day};
+use crate::support::{HOUR, Lab, faketime, hours, wait_until, whole_day};
 
 /// A call with another key of the laboratory's project, or of none.
 fn with_key(run: Run, key: &str) -> Run {
@@ -64,6 +66,35 @@ fn another_project_neither_finishes_nor_skips_what_one_left() {
     assert_eq!(lab.asked().split_off(before), [whole_day("2025-11-07"), whole_day("2025-11-08")]);
     lab.server.clear_rules();
     assert_eq!(hours(&at(9).run().exits(0))[1], 48);
+}
+
+#[test]
+fn what_a_run_finds_out_about_its_key_counts_for_one_that_waited_for_it_to_end() {
+    let Some(library) = faketime() else { return };
+    let lab = Lab::with(|config| config.dataset = config.dataset.clone().without_hour(HOUR.parse().unwrap()));
+    lab.server.add_project(lab.dataset.clone().project(2), "other", "secret");
+    lab.at(&library, "2025-11-07 03:15:00", &[]).run().exits(0);
+    let sources = lab.path("extracted_data/.amp/sources.jsonl");
+    let all = fs::read_to_string(&sources).unwrap();
+    let (before, found_out) = all.split_at(all.find('\n').unwrap() + 1);
+    assert!(!before.contains("project") && found_out.contains("\"project\":\"100011471\""), "{all}");
+    let lock = File::options().write(true).open(lab.path("extracted_data/.amp/extract.lock")).unwrap();
+    loop {
+        fs::write(&sources, before).unwrap();
+        lock.lock().unwrap();
+        let waiting = with_key(lab.at(&library, "2025-11-08 03:15:00", &[]), "other").spawn();
+        wait_until("the run has read what is known", || fs::read_to_string(&sources).unwrap().lines().count() == 2);
+        let noted = fs::read_to_string(&sources).unwrap();
+        fs::write(&sources, [before, found_out, &noted[before.len()..]].concat()).unwrap();
+        lock.unlock().unwrap();
+        let ran = waiting.wait();
+        // It does not wait for long.
+        if ran.code != Some(75) {
+            ran.exits(0);
+            break;
+        }
+    }
+    assert_eq!(lab.asked(), ["2025-11-06", "2025-11-07"].map(whole_day));
 }
 
 /// A directory in which a wrong key was used on one day, and the right one on those before.
