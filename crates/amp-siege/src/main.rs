@@ -34,8 +34,8 @@ use crate::tally::Tally;
 #[derive(Parser)]
 #[command(name = "amp-siege", version)]
 struct Args {
-    /// Which phases; the year only by name
-    #[arg(value_enum, value_name = "PHASE", default_values_t = Phase::DEFAULT)]
+    /// Which phases
+    #[arg(value_enum, value_name = "PHASE", default_values_t = Phase::value_variants().to_vec())]
     phases: Vec<Phase>,
     /// The same seed makes the same choices [default: another one each time; it is printed]
     #[arg(long, value_name = "S")]
@@ -75,12 +75,6 @@ enum Phase {
     Clock,
     /// A year of daily calls, most of which something goes wrong with
     Year,
-}
-
-impl Phase {
-    /// All but the year, which lives as long as the others together.
-    const DEFAULT: [Self; 7] =
-        [Self::Kill, Self::Steps, Self::Calls, Self::Network, Self::Disk, Self::Races, Self::Clock];
 }
 
 impl std::fmt::Display for Phase {

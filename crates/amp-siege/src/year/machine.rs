@@ -94,7 +94,7 @@ impl<'a> Machine<'a> {
     fn write_settings(&self) -> io::Result<()> {
         let mut settings = dotenv(&self.export, &self.s3, BUCKET);
         settings = settings.replace(self.export.api_key(), &self.key).replace(self.export.secret_key(), &self.secret);
-        settings += "AMP_RETRY_BASE=5ms\nAMP_MAX_RETRIES=1\nAMP_READ_TIMEOUT=2s\nAMP_LOG_KEEP=3\nAMP_MANIFEST_PREFIX=_manifests/\n";
+        settings += "AMP_RETRY_BASE=5ms\nAMP_MAX_RETRIES=1\nAMP_READ_TIMEOUT=5s\nAMP_LOG_KEEP=3\nAMP_MANIFEST_PREFIX=_manifests/\n";
         fs::write(self.folder.join(".env"), settings)
     }
 

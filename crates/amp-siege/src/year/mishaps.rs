@@ -120,7 +120,9 @@ impl Calendar {
             mishaps.push(Mishap::Off);
         } else if !is_calm {
             let count = self.random.choice([0, 0, 0, 0, 1, 1, 1, 1, 2, 2]).unwrap_or_default();
-            (0..count).for_each(|_| mishaps.push(self.draw(date)));
+            mishaps.extend((0..count).map(|_| self.draw(date)));
+            // Nobody takes a lock twice.
+            mishaps.dedup();
         }
         // Alone: what a flaky answer leaves open is asked for by a run that gets the right one.
         if mishaps.contains(&Mishap::FlakyEmpty) {

@@ -139,7 +139,7 @@ impl<'a> Year<'a> {
     /// Nothing goes wrong: what was missed on the days before is made good, and what is older is named and fetched by name.
     fn calm_day(&mut self, day: &Day, project: Project) -> io::Result<()> {
         let how = How { second: project == Project::Second, zone: self.zone(), ..How::default() };
-        let [announced, archives] = self.announced(&how)?;
+        let [announced, archives] = self.announced(day, &how)?;
         // A key whose project is not known yet asks for more once it is.
         let is_known = self.truths[truth::of(project)].knows(self.machine.key_of(project));
         self.truths[truth::of(project)].want(day.date);

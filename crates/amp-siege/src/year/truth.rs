@@ -26,7 +26,7 @@ pub(super) struct Truth {
     known_keys: BTreeSet<String>,
     /// The earliest day that was yesterday to a call with each key.
     first_days: BTreeMap<String, NaiveDate>,
-    /// How often a whole run was told of no data in an hour that had settled.
+    /// How often a key of the project was told of no data in an hour that had settled.
     empty: BTreeMap<Hour, u32>,
 }
 
@@ -48,9 +48,13 @@ impl Truth {
         self.wanted = Some(self.wanted.map_or([day, day], |[first, last]| [first, last.max(day)]));
     }
 
-    /// The wanted days that a default call of `date` has to see to.
-    pub(super) fn recent(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDate> + use<> {
-        let oldest = date - TimeDelta::days(REPAIR_DAYS);
+    /// The wanted days that a default call of `date` with that key has to see to. Those of before a key that brought nothing yet may be another
+    /// project's.
+    pub(super) fn recent(&self, date: NaiveDate, api_key: &str) -> impl Iterator<Item = NaiveDate> + use<> {
+        let mut oldest = date - TimeDelta::days(REPAIR_DAYS);
+        if !self.knows(api_key) {
+            oldest = self.first_days.get(api_key).map_or(oldest, |first| oldest.max(*first));
+        }
         self.days().filter(move |day| *day >= oldest)
     }
 
@@ -128,12 +132,13 @@ impl Truth {
             if request.status == 200 {
                 self.known_keys.insert(request.api_key.clone());
             }
+            let told_empty_by_ours = request.status == 404 && self.knows(&request.api_key);
             // `Date` tells whole seconds: what settles in this minute may count as unsettled.
             let is_settled = |hour: &Hour| hour.plus(3).start() + TimeDelta::minutes(1) <= moment;
             for hour in hours().filter(is_settled) {
                 let told_empty = self.empty.entry(hour).or_default();
-                *told_empty += u32::from(request.status == 404);
-                // A day that is empty is believed the second time.
+                *told_empty += u32::from(told_empty_by_ours);
+                // A day that is empty is believed the second time, and a key that brought nothing never: it may be of another project.
                 if request.status == 200 || *told_empty >= 2 {
                     self.proved.insert(hour);
                 }

@@ -16,19 +16,20 @@ use super::truth::{self, REPAIR_DAYS, ranges};
 use crate::contents::Findings;
 
 impl Year<'_> {
-    /// The requests that `--status` says the next run would make, and the windows for which it would use an archive.
-    pub(super) fn announced(&mut self, how: &How) -> io::Result<[BTreeSet<String>; 2]> {
-        let running = self.machine.extract(how, &["--status"])?;
-        let ended = self.machine.finish(running, 0, None)?;
-        let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-        let window = |request: &Value| {
-            let hour = |name: &str| request[name].as_str()?.parse().ok();
-            Some(Window::new(hour("start")?, hour("end")?))
+    /// The requests that `--status` says the next run would make, and the windows for which it would use an archive. `--dry-run` says the same.
+    pub(super) fn announced(&mut self, day: &Day, how: &How) -> io::Result<[BTreeSet<String>; 2]> {
+        let mut document = |flag| -> io::Result<Value> {
+            let running = self.machine.extract(how, &[flag])?;
+            let ended = self.machine.finish(running, 0, None)?;
+            Ok(serde_json::from_str(&ended.stdout).unwrap_or_default())
         };
-        Ok(["requests", "archives"].map(|kind| {
-            let windows = document["next"][kind].as_array().into_iter().flatten();
-            windows.filter_map(window).map(|window| window.to_string()).collect()
-        }))
+        let (status, dry_run) = (document("--status")?, document("--dry-run")?);
+        let announced = [&status["next"]["requests"], &status["next"]["archives"]].map(windows);
+        let planned = [&dry_run["planned"], &dry_run["archives"]].map(windows);
+        if announced != planned {
+            self.violated(&format!("--status announced {announced:?}, and --dry-run {planned:?}"), day.date);
+        }
+        Ok(announced)
     }
 
     /// What was asked for since the last look, of which nothing may have been needless.
@@ -75,7 +76,8 @@ impl Year<'_> {
     /// After a run that nothing disturbed, all that it had to see to is here or in the bucket.
     pub(super) fn expect_recent(&mut self, date: NaiveDate, project: Project) -> io::Result<()> {
         let truth = &self.truths[truth::of(project)];
-        let missing = truth.missing(truth.recent(date), &self.machine.staged(), &self.machine.s3);
+        let days = truth.recent(date, self.machine.key_of(project));
+        let missing = truth.missing(days, &self.machine.staged(), &self.machine.s3);
         let mut findings = Findings::default();
         for (day, hours) in missing {
             let hours: BTreeSet<Hour> = hours.into_iter().filter(|hour| self.reported.insert(*hour)).collect();
@@ -99,4 +101,13 @@ impl Year<'_> {
         self.tally.take(findings, &date.to_string(), &self.machine.folder);
         Ok(())
     }
+}
+
+/// The windows that a list in a result names.
+fn windows(list: &Value) -> BTreeSet<String> {
+    let window = |named: &Value| {
+        let hour = |end: &str| named[end].as_str()?.parse().ok();
+        Some(Window::new(hour("start")?, hour("end")?))
+    };
+    list.as_array().into_iter().flatten().filter_map(window).map(|window| window.to_string()).collect()
 }
