@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
 use crate::document::Printed;
-use crate::human::human_bytes;
+use crate::human::{counted, human_bytes};
 use crate::outcome::{Exit, Outcome};
 use crate::program::Program;
 use crate::session::Session;
@@ -183,7 +183,7 @@ impl Printed for CheckReport {
             Outcome::Interrupted => writeln!(out, "the check was stopped before its end"),
             _ if failed > 0 => writeln!(out, "next: mend what failed, then {} --check again", self.program),
             _ if self.quiet => Ok(()),
-            _ if warnings > 0 => writeln!(out, "{} can run; {warnings} warnings", self.program),
+            _ if warnings > 0 => writeln!(out, "{} can run; {}", self.program, counted(warnings, "warning")),
             _ => writeln!(out, "{} can run", self.program),
         }
     }
@@ -236,7 +236,7 @@ mod tests {
     fn quiet_shows_only_what_is_not_as_it_must_be() {
         assert_eq!(text(&report(&[Finding::ok("bucket", "")], true)), "");
         let all = text(&report(&[Finding::warning("bucket", "odd").with_hint("look")], false));
-        assert!(all.contains("a=b (default)") && all.contains("look") && all.ends_with("1 warnings\n"), "{all}");
+        assert!(all.contains("a=b (default)") && all.contains("look") && all.ends_with("1 warning\n"), "{all}");
         let quiet = text(&report(&[Finding::warning("bucket", "odd").with_hint("look")], true));
         assert!(!quiet.contains("settings") && quiet.contains("odd"), "{quiet}");
     }

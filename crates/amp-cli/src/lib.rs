@@ -27,7 +27,7 @@ pub use check::{Finding, Level, check_dir, check_ledger};
 pub use choices::Choices;
 pub use diagnostic::Diagnostic;
 pub use document::{Document, Printed};
-pub use human::human_bytes;
+pub use human::{counted, human_bytes};
 pub use launch::{Resolved, launch};
 pub use logging::{DETAIL, PASSING};
 pub use metrics::Page;

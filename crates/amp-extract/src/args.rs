@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "HOUR", help_heading = "Window")]
     pub end: Option<String>,
     /// Last days (3d) or weeks (2w) through yesterday, or last settled hours (12h)
-    #[arg(long, value_name = "SPAN", help_heading = "Window")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, help_heading = "Window")]
     pub last: Option<String>,
     #[arg(long, help = SHARD.help(), value_name = "I/N", help_heading = "Window", hide_short_help = true)]
     pub(crate) shard: Option<String>,
@@ -135,10 +135,17 @@ pub struct Args {
 }
 
 impl Args {
-    /// What to write instead of an argument that is not one of these: for a day or an hour without a flag, its flags.
+    /// What to write instead of an argument that is not one of these: for a window without a flag, its flags.
     pub fn instead_of(unknown: &str) -> Option<&'static str> {
-        let names_window = WindowSpec::date(unknown, Utc::now()).is_ok() || WindowSpec::start(unknown).is_ok();
-        names_window.then_some("a window needs its flag: '--date' for a day, '--start' and '--end' for hours")
+        if matches!(unknown, "--api-key" | "--secret-key") {
+            return Some(
+                "set AMP_API_KEY and AMP_SECRET_KEY, in the environment or in .env; keys never stand on a command line",
+            );
+        }
+        let parsed = [WindowSpec::date(unknown, Utc::now()).is_ok(), WindowSpec::last(unknown).is_ok()];
+        (parsed.contains(&true) || WindowSpec::start(unknown).is_ok()).then_some(
+            "a window needs its flag: '--date' for a day, '--start' and '--end' for hours, '--last' for a span",
+        )
     }
 }
 

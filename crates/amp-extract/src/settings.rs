@@ -137,6 +137,8 @@ impl Settings {
             _ => Err(format!("`{text}` is neither json nor json.gz")),
         });
         let threads = resolver.optional(&THREADS, args.threads.as_deref(), parse_parallelism);
+        let threads = threads.unwrap_or_else(usual_threads);
+        resolver.default(&THREADS, threads);
         let parallel = resolver.value(&PARALLEL, args.parallel.as_deref(), |text| match parse_number(text, 1)? {
             parallel @ 1..=MOST_PARALLEL => Ok(parallel),
             _ => Err(format!("`{text}` is too large (maximum {MOST_PARALLEL})")),
@@ -152,6 +154,7 @@ impl Settings {
             });
         let max_staged = resolver.optional(&MAX_STAGED, args.max_staged.as_deref(), parse_bytes);
         let max_unpacked = resolver.optional(&MAX_UNPACKED, args.max_unpacked.as_deref(), parse_bytes);
+        resolver.default(&MAX_UNPACKED, "what the disk has free, less 5 %");
         let download_dir = resolver.path(&DOWNLOAD_DIR, args.download_dir.as_deref());
 
         if args.common.output == OutputFormat::Html && !args.status {
@@ -188,7 +191,7 @@ impl Settings {
                 download_dir: download_dir?,
                 keep_archives: args.keep_archives,
                 format: format?,
-                threads: threads.unwrap_or_else(usual_threads),
+                threads,
                 parallel: parallel?,
                 max_staged,
                 max_unpacked,

@@ -161,11 +161,17 @@ pub struct Args {
 }
 
 impl Args {
-    /// What to write instead of an argument that is not one of these: for flags of the AWS command line, the settings that serve the same.
+    /// What to write instead of an argument that is not one of these: for those of the AWS command line, what serves the same.
     pub fn instead_of(unknown: &str) -> Option<&'static str> {
         match unknown {
             "--profile" => Some("set AWS_PROFILE, in the environment or in .env"),
             "--recursive" | "--dryrun" => Some("all of extracted_data/ is loaded; '--dry-run' shows what would be"),
+            "--date" | "--start" | "--end" | "--last" => {
+                Some("a window is for amp-extract; amp-load loads all that is staged")
+            }
+            _ if unknown.starts_with("s3://") => {
+                Some("'--bucket NAME' names the bucket, '--prefix FOLDER/' a folder in it")
+            }
             _ => None,
         }
     }

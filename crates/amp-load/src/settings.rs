@@ -238,9 +238,11 @@ fn resolve_bucket(args: &Args, resolver: &mut Resolver) -> Option<BucketConfig> 
 }
 
 fn resolve_keys(args: &Args, resolver: &mut Resolver) -> Option<KeyTemplate> {
-    let prefix = resolver.text(&PREFIX, args.prefix.as_deref()).unwrap_or_default();
+    let prefix = resolver.optional(&PREFIX, args.prefix.as_deref(), parse_plain).unwrap_or_default();
     resolver.default(&PREFIX, "empty");
-    resolver.value(&TEMPLATE, args.key_template.as_deref(), |text| KeyTemplate::parse(&prefix, text))
+    resolver.value(&TEMPLATE, args.key_template.as_deref(), |text| {
+        KeyTemplate::parse(&prefix, &parse_plain(text)?).map_err(|error| error.to_string())
+    })
 }
 
 #[cfg(test)]

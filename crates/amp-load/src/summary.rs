@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Diagnostic, Document, Ending, Exit, Outcome, Page, Printed, RunError, human_bytes};
+use amp_cli::{Diagnostic, Document, Ending, Exit, Outcome, Page, Printed, RunError, counted, human_bytes};
 use serde::Serialize;
 
 use crate::plan::PlannedUpload;
@@ -240,18 +240,22 @@ impl Printed for Summary {
             for PlannedUpload { file, key } in planned {
                 writeln!(out, "{file} -> s3://{bucket}/{key}")?;
             }
-            let what = if self.verified.is_some() { "objects would be compared" } else { "files would be uploaded" };
+            let (thing, done) = if self.verified.is_some() { ("object", "compared") } else { ("file", "uploaded") };
             self.planned_manifests.iter().try_for_each(|key| writeln!(out, "manifest -> s3://{bucket}/{key}"))?;
             let manifests = match self.planned_manifests.len() {
                 0 => String::new(),
-                count => format!(" and {} put", counted(count)),
+                count => format!(" and {} put", counted(count, "manifest")),
             };
             let place = if planned.is_empty() && self.verified.is_none() {
                 format!(" from {}", self.place)
             } else {
                 String::new()
             };
-            writeln!(out, "dry run: {} {what}{place}{manifests}, nothing was changed", planned.len())?;
+            writeln!(
+                out,
+                "dry run: {} would be {done}{place}{manifests}, nothing was changed",
+                counted(planned.len(), thing)
+            )?;
         } else if let Some(Verified { checked, missing, different, not_verified, read, healed }) = &self.verified {
             self.write_head(out, "amp-load --verify")?;
             let (gone, other) = (missing.len(), different.len());
@@ -268,9 +272,7 @@ impl Printed for Summary {
                 writeln!(out, "  healed     {healed} recorded as lost: amp-extract, then amp-load bring them back")?;
             }
             writeln!(out, "  seconds    {:.1}", self.seconds)?;
-            for (what, keys) in [("missing", missing), ("different", different)] {
-                keys.iter().try_for_each(|key| writeln!(out, "  {what:<10} s3://{bucket}/{key}"))?;
-            }
+            // Which they are stands on stderr, each once.
         } else if let Some(StateCounts { restored: Some(restored), .. }) = self.state {
             self.write_head(out, "amp-load --restore")?;
             let RestoreCounts { days, lines, unread, .. } = restored;
@@ -284,7 +286,7 @@ impl Printed for Summary {
         } else if self.outcome == Outcome::Empty {
             write!(out, "nothing to load in {}", self.place)?;
             if self.manifests > 0 {
-                write!(out, ", {} put", counted(self.manifests))?;
+                write!(out, ", {} put", counted(self.manifests, "manifest"))?;
             }
             match self.state {
                 Some(StateCounts { written: PutCounts { put: 1.., .. }, .. }) => writeln!(out, ", state put")?,
@@ -313,10 +315,6 @@ impl Printed for Summary {
         }
         Ok(())
     }
-}
-
-fn counted(manifests: usize) -> String {
-    if manifests == 1 { "1 manifest".to_owned() } else { format!("{manifests} manifests") }
 }
 
 #[cfg(test)]

@@ -160,9 +160,10 @@ impl Resolver {
         }
     }
 
-    /// Notes that something is wrong, once.
+    /// Notes that something is wrong, once; control characters of a value are spelt out, so that it stays one line.
     pub fn problem(&mut self, problem: impl Into<String>) {
-        let problem = problem.into();
+        let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let problem: String = problem.into().chars().map(visible).collect();
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }

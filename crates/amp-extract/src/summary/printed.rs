@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use amp_cli::{Document, Exit, Outcome, Page, Printed, RunError, human_bytes};
+use amp_cli::{Document, Exit, Outcome, Page, Printed, RunError, counted, human_bytes};
 use url::Url;
 
 use super::{Failure, Hours, Summary};
@@ -40,7 +40,9 @@ impl Summary {
     fn write_verified(&self, verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
         let window = self.window.map(|window| window.to_string()).unwrap_or_default();
         writeln!(out, "amp-extract verify {} {window}", self.outcome.name())?;
-        verified.hours().try_for_each(|(hour, found)| writeln!(out, "  {hour}  {}", found.text()))?;
+        // The others stand on stderr, each once.
+        let mut same_hours = verified.hours().filter(|(_, found)| found.is_same());
+        same_hours.try_for_each(|(hour, found)| writeln!(out, "  {hour}  {}", found.text()))?;
         let Hours { asked, failed, unfinished, .. } = self.hours;
         let same = verified.same();
         writeln!(
@@ -126,7 +128,11 @@ impl Printed for Summary {
             return Ok(());
         }
         if let Some(planned) = &self.planned {
-            writeln!(out, "amp-extract dry run: {} requests would be made, nothing was done", planned.len())?;
+            writeln!(
+                out,
+                "amp-extract dry run: {} would be made, nothing was done",
+                counted(planned.len(), "request")
+            )?;
             self.write_skipped(out)?;
             self.archives.iter().try_for_each(|window| {
                 writeln!(out, "  archive    {window}: downloaded by an earlier run, no request")

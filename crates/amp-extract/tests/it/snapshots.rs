@@ -46,14 +46,14 @@ fn what_people_see_is_as_it_was_reviewed() {
         ("complete", "", day.to_vec()),
         ("no_data", ":no-data", day.to_vec()),
         ("dry_run", "", with(&day, &["--dry-run"])),
-        ("check", "", vec!["--check"]),
+        ("check", "", vec!["--check", "--threads", "2"]),
         ("exit_1_hour_too_large", ":status=400", hour.to_vec()),
         ("exit_1_foreign_404", ":foreign-404", day.to_vec()),
         ("exit_2_settings", "", vec!["--date", "2025-02-30", "--region", "moon", "--threads", "0"]),
         ("exit_2_flag", "", vec!["--dat", "2025-11-06"]),
         ("exit_2_window", "", vec!["--start", "2025-11-20", "--end", "2025-11-10"]),
         ("exit_3_keys", ":invalid-key", day.to_vec()),
-        ("exit_3_check", ":invalid-key", vec!["--check"]),
+        ("exit_3_check", ":invalid-key", vec!["--check", "--threads", "2"]),
         ("exit_75_outage", ":status=503", with(&day, &["--max-retries", "0"])),
     ];
     let mut departures: Vec<String> = Vec::new();
@@ -85,10 +85,12 @@ fn each_mistake_is_answered_as_it_was_reviewed() {
     lab.write("key", "secret\n");
     let dry: &[&str] = &["--dry-run", "--date", "2025-11-06"];
     let mut printed = String::new();
-    let mistakes: [Mistake<'_>; 50] = [
+    let mistakes: [Mistake<'_>; 54] = [
         (&[], &["2025-11-06"]),
         (&[], &["--dry_run"]),
         (&[], &["help"]),
+        (&[], &["3d"]),
+        (&[], &["--api-key", "secret"]),
         (&[], &["--date", "2025-02-30"]),
         (&[], &["--date", "2025-11-06T05"]),
         (&[], &["--date", "06.11.2025"]),
@@ -99,6 +101,7 @@ fn each_mistake_is_answered_as_it_was_reviewed() {
         (&[], &["--date", "1999-01-01", "--dry-run"]),
         (&[], &["--last", "0d"]),
         (&[], &["--last", "7"]),
+        (&[], &["--last", "-3d"]),
         (&[], &["--last", "1m"]),
         (&[], &["--last", "3 days"]),
         (&[], &["--last", "99999999w"]),
@@ -107,6 +110,7 @@ fn each_mistake_is_answered_as_it_was_reviewed() {
         (&[], &["--date", "2025-11-06", "--shard", "4/3"]),
         (&[], &["--date", "2025-11-06", "--shard", "100/100"]),
         (&[], &["--region", "europe"]),
+        (&[("AMP_REGION", "eu\n")], dry),
         (&[], &["--region", "US", "--date", "2025-11-06", "--dry-run"]),
         (&[("AMP_REGOIN", "us"), ("AMP_CONCURENCY", "2"), ("AMP_TOKEN", "x")], dry),
         (&[("AMP_API_KEY", "")], &["--env-file", "misspelt.env"]),

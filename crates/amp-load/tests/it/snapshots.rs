@@ -100,10 +100,12 @@ fn each_mistake_is_answered_as_it_was_reviewed() {
     lab.copy_in("a_file", b"");
     let closed = "http://127.0.0.1:9";
     let amazon = ("AWS_ENDPOINT_URL_S3", "");
-    let mistakes: [Mistake<'_>; 38] = [
+    let mistakes: [Mistake<'_>; 41] = [
         (&[], &["--profile", "prod"]),
         (&[], &["--region", "us-east-1"]),
         (&[], &["--dryrun"]),
+        (&[], &["s3://lake/raw"]),
+        (&[], &["--date", "2025-11-06"]),
         (&[("AWS_BUCKET_NAME", "")], &[]),
         (&[], &["--bucket", "s3://lake"]),
         (&[], &["--bucket", "lake/raw"]),
@@ -125,6 +127,7 @@ fn each_mistake_is_answered_as_it_was_reviewed() {
         (&[], &["--dry-run", "--prefix", "/raw/"]),
         (&[], &["--dry-run", "--prefix", "s3://lake/raw/"]),
         (&[], &["--dry-run", "--prefix", "raw"]),
+        (&[("AMP_S3_PREFIX", "raw/\n")], &["--dry-run"]),
         (&[], &["--dry-run", "--key-template", "{yyyy}/{file}"]),
         (&[], &["--dry-run", "--key-template", "{file"]),
         (&[], &["--dry-run", "--key-template", "all"]),
