@@ -12,7 +12,7 @@ use amp_core::stage::Staging;
 use chrono::NaiveDate;
 use tokio::time::{Instant, sleep};
 
-use crate::summary::locked;
+use crate::locked::locked;
 
 /// An amp-load that was started together with the run, or is started again, has begun by then.
 const BEGIN_LIMIT: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::ExportError;
+use crate::export_error::ExportError;
 
 /// Each span of the read timeout must bring so many bytes of an archive, or its end: a server that trickles would hold a run up for ever.
 const LEAST_BYTES: u64 = 64 << 10;

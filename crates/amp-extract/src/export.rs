@@ -13,10 +13,11 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client};
 use url::Url;
 
-use crate::answer::{Answer, ExportError, Reply, excerpt, first_line, retry_after, says_no_data, server_time};
+use crate::answer::{Answer, Reply, excerpt, first_line, retry_after, says_no_data, server_time};
 use crate::body::{ArchiveBody, beginning, transport};
+use crate::export_error::ExportError;
+use crate::locked::locked;
 use crate::settings::Settings;
-use crate::summary::locked;
 
 /// Clocks that differ by more are told of.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);

@@ -11,16 +11,17 @@ use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use chrono::{DateTime, Utc};
 
-use crate::answer::{Answer, ExportError, Reply};
+use crate::answer::{Answer, Reply};
 use crate::body::ArchiveBody;
 use crate::downloads::{DownloadedArchive, Downloads, InFlight};
 use crate::export::ExportClient;
+use crate::export_error::ExportError;
 use crate::fetch_error::FetchError;
+use crate::locked::locked;
 use crate::overall::Overall;
-use crate::publish::formats;
 use crate::settings::Settings;
 use crate::source_ledger::SourceLedger;
-use crate::summary::{Summary, locked};
+use crate::summary::Summary;
 
 /// What came of a window that was asked for.
 pub(crate) enum Fetched {
@@ -145,7 +146,7 @@ impl Fetcher<'_> {
     /// disk has free: the rest is for the downloads.
     fn begin_streaming(&self, window: HourWindow, flight: &InFlight) -> Result<StreamingUnpacker, DiskError> {
         let Settings { format, max_unpacked, max_ratio, .. } = *self.settings;
-        let formats = formats(window, format, &self.ledger)?;
+        let formats = self.ledger.formats(window, format)?;
         let share = free_bytes(self.staging.root())? / 2 / self.settings.parallel as u64;
         let limits = Limits { max_unpacked: max_unpacked.unwrap_or(share).min(share), max_ratio };
         Ok(StreamingUnpacker::start(flight.handle()?, flight.whole(), Arc::clone(&self.staging), formats, limits))

@@ -11,7 +11,7 @@ use amp_core::hint::Hint;
 use amp_core::retry::{Effort, Verdict};
 use amp_core::window::HourWindow;
 
-use crate::answer::ExportError;
+use crate::export_error::ExportError;
 
 /// Why a window was not got.
 #[derive(Debug, thiserror::Error)]

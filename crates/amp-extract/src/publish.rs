@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amp_cli::{Session, human_bytes};
-use amp_core::archive::{self, ArchiveError, Format, Formats, Limit, Limits, StreamingUnpacker, Unpacking};
+use amp_core::archive::{self, ArchiveError, Limit, Limits, StreamingUnpacker, Unpacking};
 use amp_core::disk::{DiskError, free_bytes};
 use amp_core::ledger::{FileRecord, HourRecord};
 use amp_core::name::EventFileName;
@@ -47,7 +47,7 @@ impl Publisher<'_> {
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpack = || -> Result<_, FetchError> {
                 let of_disk = |error| FetchError::of_disk(window, error);
-                let formats = formats(window, format, &ledger).map_err(of_disk)?;
+                let formats = ledger.formats(window, format).map_err(of_disk)?;
                 let room = || -> Result<u64, FetchError> {
                     let written = streaming.as_ref().map_or(0, StreamingUnpacker::written);
                     Ok(written + usable(free_bytes(staging.root()).map_err(of_disk)?))
@@ -193,16 +193,6 @@ fn check_undated_names(window: HourWindow, files: &[FileRecord], ledger: &Source
         }
     }
     Ok(())
-}
-
-/// In which form the files of a window are staged: those of an hour that is known in one form keep it, lest they stand twice in the bucket.
-pub(crate) fn formats(window: HourWindow, default: Format, ledger: &SourceLedger) -> Result<Formats, DiskError> {
-    let (index, owner) = (ledger.index(window.start().date())?, ledger.owner());
-    let known = |hour| {
-        let name = &index.last_fetched(hour, &owner).first()?.name;
-        Some((hour, if name.ends_with(".gz") { Format::JsonGz } else { Format::Json }))
-    };
-    Ok(Formats { default, hours: window.hours().filter_map(known).collect() })
 }
 
 /// Says which files an earlier export of the same hours had that this one lacks: Amplitude may have cut an hour into other parts since.

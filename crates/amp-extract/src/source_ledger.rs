@@ -1,15 +1,17 @@
 //! The ledger as the run's own source sees it: which hours are its project's, and how that becomes known.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use amp_core::archive::{Format, Formats};
 use amp_core::disk::DiskError;
 use amp_core::ledger::{
     FileRecord, HourIndex, HourRecord, Ledger, Owner, Owners, Partition, SourceId, SourceRecord, project_of,
 };
+use amp_core::window::HourWindow;
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::locked::locked;
 use crate::sources::{Marker, first_marker, recorded};
-use crate::summary::locked;
 
 /// A ledger and whose hours a run asks for. Clones share what becomes known of the source.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ impl SourceLedger {
 
     /// What is known of sources by now.
     pub fn owners(&self) -> MutexGuard<'_, Owners> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.owners)
     }
 
     /// What is known of the hours of `day`.
@@ -50,6 +52,20 @@ impl SourceLedger {
     /// When the ledger cannot be read; a damaged line is no error.
     pub fn index(&self, day: NaiveDate) -> Result<HourIndex, DiskError> {
         self.ledger.hours(Partition::Day(day), &self.owners())
+    }
+
+    /// In which form the files of a window are staged: those of an hour that is known in one form keep it, lest they stand twice in the
+    /// bucket.
+    ///
+    /// # Errors
+    /// As [`Self::index`].
+    pub fn formats(&self, window: HourWindow, default: Format) -> Result<Formats, DiskError> {
+        let (index, owner) = (self.index(window.start().date())?, self.owner());
+        let known = |hour| {
+            let name = &index.last_fetched(hour, &owner).first()?.name;
+            Some((hour, if name.ends_with(".gz") { Format::JsonGz } else { Format::Json }))
+        };
+        Ok(Formats { default, hours: window.hours().filter_map(known).collect() })
     }
 
     /// What is known of files whose names tell no hour.

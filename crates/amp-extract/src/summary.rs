@@ -2,8 +2,6 @@
 
 mod printed;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use amp_cli::{Diagnostic, Ending, Exit, Outcome, RunError};
 use amp_core::hour::Hour;
 use amp_core::window::HourWindow;
@@ -112,11 +110,6 @@ pub struct Summary {
     error: Option<RunError>,
     #[serde(skip)]
     exit: Exit,
-}
-
-/// What several lanes share, one at a time.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

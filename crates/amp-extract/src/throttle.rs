@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
-use crate::summary::locked;
+use crate::locked::locked;
 
 /// Places for requests under way.
 #[derive(Debug)]

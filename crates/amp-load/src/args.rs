@@ -4,8 +4,6 @@ use amp_cli::settings::Setting;
 use amp_cli::{Choices, CommonArgs, EXIT_CODES, MORE_HELP};
 use clap::Parser;
 
-use crate::settings::{CANNED_ACLS, STORAGE_CLASSES};
-
 const EXAMPLES: &str = "\
 Examples:
   amp-load                                       load all of extracted_data/ and delete what S3 confirmed
@@ -77,6 +75,30 @@ pub(crate) const READ_DATA: Setting = Setting::flag(
     "--read-data",
     "With --verify, read all objects back, or a random share of them in percent, and compare their bytes",
 );
+
+/// The canned ACLs that S3 has for objects.
+pub(crate) const CANNED_ACLS: [&str; 7] = [
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+];
+
+/// The storage classes that S3 has.
+pub(crate) const STORAGE_CLASSES: [&str; 9] = [
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+    "EXPRESS_ONEZONE",
+];
 
 /// Loads what lies in extracted_data/ into an S3 bucket and deletes each file once S3 has confirmed it.
 ///

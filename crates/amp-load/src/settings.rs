@@ -10,7 +10,6 @@ use amp_cli::{OutputFormat, Resolved};
 use amp_core::receipt::Algorithm;
 use chrono::{DateTime, Utc};
 
-pub(crate) use self::object_options::{CANNED_ACLS, STORAGE_CLASSES};
 use crate::args::{
     ACCESS_KEY, ADDRESSING, ALLOW_HTTP, Args, BUCKET, CHECKSUM, CONCURRENCY, DAYS, ENDPOINT, IF_EXISTS, MANIFESTS,
     MULTIPART_THRESHOLD, OWNER, PREFIX, READ_DATA, REGION, SECRET_KEY, SESSION_TOKEN, STATE, TEMPLATE,
@@ -295,6 +294,6 @@ mod tests {
         assert_eq!(resolve(&["--dry-run"], &[]).unwrap().bucket.name, "");
         assert!(resolve(&[], &[]).is_err());
         assert!(resolve(&["--bucket", "s3://b/x"], &[]).unwrap_err()[0].contains("--prefix"));
-        assert!(resolve(&["--bucket", "arn:aws:s3:eu-west-1:1:accesspoint/x"], &[]).is_ok());
+        assert!(resolve(&["--bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/x"], &[]).is_ok());
     }
 }

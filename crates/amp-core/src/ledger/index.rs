@@ -12,14 +12,9 @@ use crate::hour::Hour;
 use crate::name::EventFileName;
 use crate::window::HourWindow;
 
-/// The hour of the window that the file's name tells. Without one, the file may hold events of any of them.
-pub(super) fn hour_within(window: HourWindow, file: &FileRecord) -> Option<Hour> {
-    EventFileName::parse(&file.name).map(|name| name.hour).filter(|hour| window.contains(*hour))
-}
-
 /// The hours of the window of which none of its files holds an event.
 pub fn hours_without_files(window: HourWindow, files: &[FileRecord]) -> Vec<Hour> {
-    let named: Option<HashSet<Hour>> = files.iter().map(|file| hour_within(window, file)).collect();
+    let named: Option<HashSet<Hour>> = files.iter().map(|file| file.hour_within(window)).collect();
     named.map_or_else(Vec::new, |named| window.hours().filter(|hour| !named.contains(hour)).collect())
 }
 
@@ -140,7 +135,7 @@ impl HourIndex {
                 let owner = owners.owner_of(&source);
                 let mut by_hour: HashMap<Hour, Vec<FileRecord>> = HashMap::new();
                 for file in files {
-                    match hour_within(window, &file) {
+                    match file.hour_within(window) {
                         Some(hour) => by_hour.entry(hour).or_default().push(file),
                         None => window.hours().for_each(|hour| by_hour.entry(hour).or_default().push(file.clone())),
                     }

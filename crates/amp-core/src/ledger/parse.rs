@@ -2,7 +2,8 @@
 //! them twice, the first time in ten times their size.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::record::{FileRecord, HourRecord, SourceId};
 use crate::hour::Hour;
@@ -21,7 +22,7 @@ enum Kind {
 
 /// A line of any kind, with the fields of all.
 #[derive(Deserialize)]
-pub(super) struct RawRecord {
+struct RawRecord {
     kind: Kind,
     at: DateTime<Utc>,
     start: Option<Hour>,
@@ -39,7 +40,13 @@ pub(super) struct RawRecord {
 /// A line that lacks a field of its kind, or whose window is none.
 #[derive(Debug, thiserror::Error)]
 #[error("a field is missing")]
-pub(super) struct Incomplete;
+struct Incomplete;
+
+impl<'de> Deserialize<'de> for HourRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawRecord::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
 
 impl TryFrom<RawRecord> for HourRecord {
     type Error = Incomplete;

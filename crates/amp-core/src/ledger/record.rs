@@ -6,8 +6,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::index::hour_within;
-use super::parse::RawRecord;
 use crate::checksum::Digest;
 use crate::event_dates::EventDates;
 use crate::hour::{Hour, parse_date};
@@ -37,6 +35,13 @@ pub struct FileRecord {
     /// By what the same file is known again without reading it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub identity: Option<FileIdentity>,
+}
+
+impl FileRecord {
+    /// The hour of the window that the file's name tells. Without one, the file may hold events of any of them.
+    pub(super) fn hour_within(&self, window: HourWindow) -> Option<Hour> {
+        EventFileName::parse(&self.name).map(|name| name.hour).filter(|hour| window.contains(*hour))
+    }
 }
 
 /// A file's identity on its file system.
@@ -71,8 +76,8 @@ impl SourceId {
 }
 
 /// A line of `hours/DAY.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", try_from = "RawRecord")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HourRecord {
     /// A run is about to ask for these hours.
     Asked {
@@ -162,7 +167,7 @@ impl HourRecord {
                 .map(|files| Self::Staging { time: *time, window: *window, files: files.to_vec() })
                 .collect(),
             Self::Fetched { time, window, source, requested_at, unsettled, no_data, files }
-                if files.len() > most_files && files.iter().all(|file| hour_within(*window, file).is_some()) =>
+                if files.len() > most_files && files.iter().all(|file| file.hour_within(*window).is_some()) =>
             {
                 let of = |hours: &[Hour], hour: Hour| hours.iter().copied().filter(|other| *other == hour).collect();
                 let of_hour = |hour| Self::Fetched {
@@ -172,7 +177,7 @@ impl HourRecord {
                     requested_at: *requested_at,
                     unsettled: of(unsettled, hour),
                     no_data: of(no_data, hour),
-                    files: files.iter().filter(|file| hour_within(*window, file) == Some(hour)).cloned().collect(),
+                    files: files.iter().filter(|file| file.hour_within(*window) == Some(hour)).cloned().collect(),
                 };
                 window.hours().map(of_hour).collect()
             }

@@ -2,33 +2,9 @@
 
 use amp_cli::settings::Resolver;
 
-use crate::args::{ACL, Args, SSE, STORAGE_CLASS, TAGS};
+use crate::args::{ACL, Args, CANNED_ACLS, SSE, STORAGE_CLASS, STORAGE_CLASSES, TAGS};
 use crate::store::{Encryption, ObjectOptions};
 use crate::tags::Tags;
-
-/// The canned ACLs that S3 has for objects.
-pub(crate) const CANNED_ACLS: [&str; 7] = [
-    "private",
-    "public-read",
-    "public-read-write",
-    "authenticated-read",
-    "aws-exec-read",
-    "bucket-owner-read",
-    "bucket-owner-full-control",
-];
-
-/// The storage classes that S3 has.
-pub(crate) const STORAGE_CLASSES: [&str; 9] = [
-    "STANDARD",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER_IR",
-    "GLACIER",
-    "DEEP_ARCHIVE",
-    "REDUCED_REDUNDANCY",
-    "EXPRESS_ONEZONE",
-];
 
 /// What `args`, the environment and `.env` say of it; what is wrong is noted in `resolver`.
 pub(super) fn resolve(args: &Args, resolver: &mut Resolver) -> ObjectOptions {
