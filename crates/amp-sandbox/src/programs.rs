@@ -50,6 +50,11 @@ impl Programs {
         if self.release {
             build.arg("--release");
         }
+        // What cargo told the running program of its own package has build scripts of other packages run anew.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+            build.env_remove(name);
+        }
+        build.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_LINKS");
         complain("Building amp-extract and amp-load …");
         let status = build.status().map_err(context(format!("{} can't be run", cargo.display())))?;
         if status.success() { Ok(()) } else { Err(io::Error::other("amp-extract and amp-load don't build")) }
