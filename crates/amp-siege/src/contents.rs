@@ -6,8 +6,13 @@ use std::io;
 use std::path::Path;
 
 use amp_sandbox::s3::S3Server;
+use chrono::NaiveDate;
+use serde_json::Value;
 
 use crate::lab::BUCKET;
+
+/// Below it manifests are put.
+pub(crate) const MANIFESTS: &str = "_manifests/";
 
 /// Every file that there must be, with its bytes.
 pub(crate) type Expected = BTreeMap<String, Vec<u8>>;
@@ -59,9 +64,10 @@ impl Contents<'_> {
         Ok(staged)
     }
 
+    /// Keys of the objects, each of which must be whole; those of manifests and state begin with an underscore and are passed over.
     pub(crate) fn objects(&self, findings: &mut Findings) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
-        for object in self.s3.objects(BUCKET) {
+        for object in self.s3.objects(BUCKET).into_iter().filter(|object| !object.key.starts_with('_')) {
             let found = fs::read(&object.path).unwrap_or_default();
             if let Some(difference) = self.difference(&object.key, &found) {
                 findings.wrong(format!("object {}: {difference}", object.key));
@@ -95,6 +101,20 @@ impl Contents<'_> {
         let at = found.iter().zip(right).position(|(a, b)| a != b)?;
         Some(format!("byte {at} is another"))
     }
+}
+
+/// What is wrong with the manifest of a day, which has to list these keys.
+pub(crate) fn wrong_manifest(s3: &S3Server, day: NaiveDate, right: &BTreeSet<String>) -> Option<String> {
+    let Some(bytes) = s3.object_bytes(BUCKET, &format!("{MANIFESTS}{day}.json")) else {
+        return Some(format!("{day} has no manifest"));
+    };
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let files = manifest["files"].as_array().into_iter().flatten();
+    let listed: BTreeSet<String> = files.filter_map(|file| Some(file["key"].as_str()?.to_owned())).collect();
+    let differing: Vec<_> = listed.symmetric_difference(right).take(3).collect();
+    (!differing.is_empty()).then(|| {
+        format!("the manifest of {day} lists {} files instead of {}: {differing:?} …", listed.len(), right.len())
+    })
 }
 
 /// Names in a folder; one that is missing holds none.

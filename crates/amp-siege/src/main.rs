@@ -11,6 +11,7 @@ mod false_answers;
 mod kill;
 mod lab;
 mod ledger;
+mod machines;
 mod network;
 mod races;
 mod steps;
@@ -73,6 +74,8 @@ enum Phase {
     Races,
     /// Other times and time zones
     Clock,
+    /// A month of machines with empty disks, whose only memory is the bucket
+    Machines,
     /// A year of daily calls, most of which something goes wrong with
     Year,
 }
@@ -143,6 +146,7 @@ fn run(args: &Args) -> io::Result<bool> {
             Phase::Disk => disk::run(&siege, &mut tally)?,
             Phase::Races => races::run(&siege, &mut tally)?,
             Phase::Clock => clock::run(&siege, &mut tally)?,
+            Phase::Machines => machines::run(&siege, &mut tally)?,
             Phase::Year => year::run(&siege, &mut tally)?,
         }
         tally.done();

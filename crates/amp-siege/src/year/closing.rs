@@ -11,10 +11,8 @@ use serde_json::Value;
 use super::machine::{How, Project};
 use super::truth;
 use super::{Year, other};
-use crate::contents::{Findings, names};
+use crate::contents::{Findings, MANIFESTS, names, wrong_manifest};
 use crate::lab::BUCKET;
-
-const MANIFESTS: &str = "_manifests/";
 
 impl Year<'_> {
     pub(super) fn close(&mut self, mut date: NaiveDate) -> io::Result<()> {
@@ -97,24 +95,9 @@ impl Year<'_> {
     /// Each wanted day has a manifest, which lists its files.
     fn wrong_manifests(&self, findings: &mut Findings) {
         for day in self.truths[0].days() {
-            let Some(bytes) = self.machine.s3.object_bytes(BUCKET, &format!("{MANIFESTS}{day}.json")) else {
-                findings.wrong(format!("{day} has no manifest"));
-                continue;
-            };
-            let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let files = manifest["files"].as_array().cloned().unwrap_or_default();
-            let listed: BTreeSet<String> =
-                files.iter().filter_map(|file| Some(file["key"].as_str()?.to_owned())).collect();
             let right: BTreeSet<String> =
                 self.truths.iter().flat_map(|truth| truth.keys(day, &self.machine.s3)).collect();
-            if listed != right {
-                let differing: Vec<_> = listed.symmetric_difference(&right).take(3).collect();
-                findings.wrong(format!(
-                    "the manifest of {day} lists {} files instead of {}: {differing:?} …",
-                    listed.len(),
-                    right.len()
-                ));
-            }
+            wrong_manifest(&self.machine.s3, day, &right).into_iter().for_each(|problem| findings.wrong(problem));
         }
     }
 

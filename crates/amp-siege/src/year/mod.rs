@@ -18,6 +18,7 @@ use fastrand::Rng;
 
 use self::machine::{How, Machine, Project};
 use self::mishaps::{Calendar, Day, Mishap, yesterday};
+pub(crate) use self::truth::ranges;
 use self::truth::{REPAIR_DAYS, Truth};
 use crate::Siege;
 use crate::clock::ZONES;

@@ -154,7 +154,7 @@ impl Truth {
 }
 
 /// Hours as a person writes them: `00-05, 09`.
-pub(super) fn ranges(hours: &BTreeSet<Hour>) -> String {
+pub(crate) fn ranges(hours: &BTreeSet<Hour>) -> String {
     let mut runs: Vec<[u32; 2]> = Vec::new();
     for hour in hours.iter().map(|hour| hour.hour_of_day()) {
         match runs.last_mut() {
