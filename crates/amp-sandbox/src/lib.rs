@@ -36,6 +36,7 @@
 //! | [`folder`] | the folder of a demo or a siege |
 //! | [`out`], [`error`] | lines for the terminal, errors that say what was being done |
 //! | [`schema`] | whether a result or a manifest is as `docs/schema/` describes it |
+//! | [`seaweedfs`] | [`seaweedfs::SeaweedFs`]: the same asked of a server of others |
 //! | [`strace`] | what a program asked of the system, from a log of strace |
 //! | [`tools`] | whether a test can have what it needs, and that it says so where it can't |
 
@@ -57,6 +58,7 @@ mod random;
 pub mod s3;
 pub mod schema;
 mod script;
+pub mod seaweedfs;
 pub mod snapshot;
 pub mod strace;
 pub mod time;

@@ -1,4 +1,4 @@
-//! SeaweedFS, started for one test.
+//! SeaweedFS, a real S3 server of others, started for one test.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +8,16 @@ use std::{env, fs, thread};
 
 use tempfile::TempDir;
 
-use crate::signer::Caller;
-
-const ACCESS_KEY: &str = "SANDBOXACCESSKEY";
-const SECRET_KEY: &str = "sandbox/secret+key";
+/// The access key that it knows.
+pub const ACCESS_KEY: &str = "SANDBOXACCESSKEY";
+/// Its secret.
+pub const SECRET_KEY: &str = "sandbox/secret+key";
+/// Its bucket.
+pub const BUCKET: &str = "lake";
 
 /// Runs until dropped.
-pub(super) struct SeaweedFs {
+#[derive(Debug)]
+pub struct SeaweedFs {
     process: Child,
     port: u16,
     _folder: TempDir,
@@ -27,8 +30,11 @@ fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
 }
 
 impl SeaweedFs {
-    /// The program named by `AMP_WEED`, in a folder of its own, on free ports of loopback.
-    pub(super) fn start() -> io::Result<Self> {
+    /// The program named by `AMP_WEED`, in a folder of its own, on free ports of loopback. `has_bucket` asks it whether its bucket is there.
+    ///
+    /// # Errors
+    /// When there is no such program or it does not start.
+    pub fn start(has_bucket: impl Fn(&Self) -> bool) -> io::Result<Self> {
         let program = env::var_os("AMP_WEED").ok_or_else(|| io::Error::other("AMP_WEED names no program"))?;
         let folder = tempfile::tempdir()?;
         let (config, log) = (folder.path().join("s3.json"), folder.path().join("log"));
@@ -38,7 +44,13 @@ impl SeaweedFs {
         );
         fs::write(&config, identity)?;
         let mut command = Command::new(program);
-        command.args(["mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=lake", "-s3.autoCreateBucket=false"]);
+        command.args([
+            "mini",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            &format!("-bucket={BUCKET}"),
+            "-s3.autoCreateBucket=false",
+        ]);
         command.args(["-master.telemetry=false", "-webdav=false", "-admin.ui=false"]);
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
         command.arg(format!("-dir={}", folder.path().display())).arg(format!("-s3.config={}", config.display()));
@@ -50,7 +62,7 @@ impl SeaweedFs {
         command.stdin(Stdio::null()).stdout(fs::File::create(&log)?).stderr(Stdio::null());
         let server = Self { process: command.spawn()?, port: ports[8], _folder: folder };
         let start = Instant::now();
-        while !(TcpStream::connect(("127.0.0.1", server.port)).is_ok() && server.has_bucket()) {
+        while !(TcpStream::connect(("127.0.0.1", server.port)).is_ok() && has_bucket(&server)) {
             if start.elapsed() > Duration::from_secs(60) {
                 return Err(io::Error::other(format!("SeaweedFS does not start: {}", fs::read_to_string(&log)?)));
             }
@@ -59,18 +71,20 @@ impl SeaweedFs {
         Ok(server)
     }
 
-    fn has_bucket(&self) -> bool {
-        self.caller().call("HEAD", "/lake", &[], b"").is_ok_and(|answer| answer.status == 200)
+    /// The environment that leads amp-load to its bucket.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_BUCKET_NAME", BUCKET.to_owned()),
+            ("AWS_ACCESS_KEY", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_KEY", SECRET_KEY.to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ENDPOINT_URL_S3", self.endpoint_url()),
+        ]
     }
 
-    pub(super) fn caller(&self) -> Caller {
-        Caller {
-            endpoint: format!("http://127.0.0.1:{}", self.port),
-            access_key: ACCESS_KEY.into(),
-            secret_key: SECRET_KEY.into(),
-            region: "us-east-1".into(),
-            now: chrono::Utc::now(),
-        }
+    /// `http://127.0.0.1:PORT`.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 }
 

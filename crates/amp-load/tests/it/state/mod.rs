@@ -1,6 +1,7 @@
 //! The state in the bucket: what is put, what another machine learns from it, and what becomes of it when it is stale, lost or damaged.
 
 mod refusals;
+mod seaweedfs;
 mod sharing;
 
 use std::fs;
