@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use amp_sandbox::events::Dataset;
 use amp_sandbox::export::{ExportConfig, ExportServer};
@@ -15,34 +16,47 @@ use crate::support::{BUCKET, Ended, FILES, Lab, end};
 const MANIFESTS: [&str; 2] = ["--manifest-prefix", "_m/"];
 
 /// Both ends, with one file an hour.
-struct Ends {
-    lab: Lab,
-    export: ExportServer,
+pub(crate) struct Ends {
+    pub(crate) lab: Lab,
+    pub(crate) export: Arc<ExportServer>,
     programs: Programs,
 }
 
 impl Ends {
-    /// With that day fetched and loaded, and its manifest put.
-    fn loaded(day: &str) -> Self {
+    pub(crate) fn new() -> Self {
+        let dataset = Dataset::new(7).parts_per_hour(1).events_per_part(3);
+        let export = Arc::new(ExportServer::start(ExportConfig::new(dataset)).unwrap());
+        Self::with(Lab::new(), export)
+    }
+
+    fn with(lab: Lab, export: Arc<ExportServer>) -> Self {
         let programs = Programs::beside(Path::new(env!("CARGO_BIN_EXE_amp-load")), false).unwrap();
         programs.build().unwrap();
-        let dataset = Dataset::new(7).parts_per_hour(1).events_per_part(3);
-        let export = ExportServer::start(ExportConfig::new(dataset)).unwrap();
-        let ends = Self { lab: Lab::new(), export, programs };
+        Self { lab, export, programs }
+    }
+
+    /// A machine with an empty disk, and the same two ends.
+    pub(crate) fn on_another_machine(&self) -> Self {
+        Self::with(self.lab.another_machine(), Arc::clone(&self.export))
+    }
+
+    /// With that day fetched and loaded, and its manifest put.
+    fn loaded(day: &str) -> Self {
+        let ends = Self::new();
         assert_eq!(ends.extract(&["--date", day]).code, Some(0));
         assert_eq!(ends.lab.run(&MANIFESTS).code, Some(0));
         assert_eq!(ends.objects().len(), 25);
         ends
     }
 
-    fn extract(&self, args: &[&str]) -> Ended {
+    pub(crate) fn extract(&self, args: &[&str]) -> Ended {
         let mut command: Command = self.programs.command(&[], "amp-extract", &self.lab.path("."));
         command.args(args).args(["--output", "json"]).envs(self.export.env()).env("AMP_RETRY_BASE", "5ms");
         end(command)
     }
 
     /// Every object and what it holds.
-    fn objects(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn objects(&self) -> Vec<(String, Vec<u8>)> {
         let keys = self.lab.server.objects(BUCKET).into_iter().map(|object| object.key);
         keys.map(|key| (key.clone(), self.lab.object(&key).unwrap())).collect()
     }

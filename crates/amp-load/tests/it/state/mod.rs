@@ -1,5 +1,6 @@
 //! The state in the bucket: what is put, what another machine learns from it, and what becomes of it when it is stale, lost or damaged.
 
+mod disasters;
 mod refusals;
 mod seaweedfs;
 mod sharing;
