@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::diagnostic::Diagnostic;
 use crate::document::Printed;
 use crate::human::{counted, human_bytes};
+use crate::metrics::Report;
 use crate::outcome::{Exit, Outcome};
 use crate::program::Program;
 use crate::session::Session;
@@ -96,6 +97,16 @@ pub fn check_ledger(path: &Path) -> Finding {
         Ok(()) => Finding::ok("ledger", format!("`{}` will be made", path.display())),
         Err(error) => Finding::failed("ledger", Exit::Temporary, error),
     }
+}
+
+/// Tests whether the metrics can be written, if there are to be any. A run goes without them.
+pub(crate) fn check_metrics(report: &Report, given: Option<&Path>) -> Option<Finding> {
+    Some(match report.examine(given?) {
+        Ok(path) => Finding::ok("metrics_file", format!("`{}` can be written", path.display())),
+        Err(error) => Finding::warning("metrics_file", error).with_hint(
+            "make the directory and let this user read and write it: runs leave no metrics, and alerts stay silent",
+        ),
+    })
 }
 
 /// What `--check` found.

@@ -9,7 +9,7 @@ use clap::Parser;
 use indicatif::MultiProgress;
 
 use crate::args::{Common, CommonArgs, OutputFormat};
-use crate::check::{CheckReport, Finding};
+use crate::check::{CheckReport, Finding, check_metrics};
 use crate::document::{Document, print, write_metrics};
 use crate::logging::DETAIL;
 use crate::metrics::Report;
@@ -134,7 +134,11 @@ where
         });
         let session = Session { common, stop, progress: progress.into(), started, clock };
         let ended = match check_report {
-            Some(report) => Ended::Check(report.with(check(&settings, &session).await, &session)),
+            Some(found) => {
+                let mut findings = check(&settings, &session).await;
+                findings.extend(check_metrics(&report, session.common.metrics_file.as_deref()));
+                Ended::Check(found.with(findings, &session))
+            }
             None => Ended::Run(run(settings, &session).await),
         };
         (ended, session.stop.exit_code())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use amp_cli::{Diagnostic, Exit, Finding, Retrier, Session, check_dir, check_ledger};
 use amp_core::hour::Hour;
+use amp_core::ledger::{Ledger, Owners};
 use amp_core::retry::RetryPolicy;
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
@@ -30,6 +31,7 @@ pub async fn check(settings: &Settings, session: &Session) -> Vec<Finding> {
         check_dir("log_dir", &common.log_dir, false),
         check_ledger(&staging.state_dir()),
         check_lock(&staging),
+        check_project(&staging, settings),
     ];
     let regions = AMPLITUDE_HOSTS.map(|(name, url)| (name, Url::parse(url).ok()));
     findings.extend(check_keys(settings, session, &regions).await);
@@ -115,6 +117,27 @@ fn check_lock(staging: &Staging) -> Finding {
             .with_hint("wait for it: until it ends, a run ends with 75"),
         Err(error) => Finding::failed("lock", Exit::Unusable, error),
     }
+}
+
+/// Which project's hours the key is for, as earlier runs here learnt from what it delivered.
+fn check_project(staging: &Staging, settings: &Settings) -> Finding {
+    let owners = match Owners::read(&Ledger::at(&staging.state_dir())) {
+        Ok(owners) => owners,
+        Err(error) => return Finding::failed("project", Exit::Unusable, error),
+    };
+    let owner = owners.owner_of(&settings.source());
+    let others: Vec<_> = owners.projects().into_iter().collect();
+    Finding::ok(
+        "project",
+        match (owner.project(), others.as_slice()) {
+            (Some(_), _) => format!("the key is one of {owner}"),
+            (None, []) => "not known before the key has delivered a file".to_owned(),
+            (None, others) => format!(
+                "not known before the key has delivered a file; other keys fetched project {} here, whose hours it does not take for its own until then",
+                others.join(", ")
+            ),
+        },
+    )
 }
 
 #[cfg(test)]

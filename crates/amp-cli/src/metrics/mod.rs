@@ -6,6 +6,7 @@ mod page;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use amp_core::examine::examine_dir;
 use chrono::{DateTime, Utc};
 
 use crate::outcome::Outcome;
@@ -29,6 +30,20 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Finds out, without changing anything, whether the metrics can be written where `given` says, and to which file.
+    pub(crate) fn examine(&self, given: &Path) -> Result<PathBuf, String> {
+        let path = self.path(given);
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let read = file::Target::lock(&path).and_then(|target| target.read());
+        read.map_err(|error| format!("cannot write the metrics to {}: {error}", path.display()))?;
+        examine_dir(dir).map_err(|error| error.to_string())?;
+        Ok(path)
+    }
+
+    fn path(&self, given: &Path) -> PathBuf {
+        file::resolve(given, &format!("{}{}", self.job, self.labels.file_part()))
+    }
+
     /// Puts the metrics of the run, which ends now with `outcome` and `code`, in place of those of the run before; `measure` adds what it
     /// counted.
     ///
@@ -36,7 +51,7 @@ impl Report {
     /// A message, when the file cannot be read or replaced.
     pub(crate) fn write(&self, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> Result<(), String> {
         let Some(given) = &self.given else { return Ok(()) };
-        let path = file::resolve(given, &format!("{}{}", self.job, self.labels.file_part()));
+        let path = self.path(given);
         self.replace(&path, outcome, code, measure).map_err(|error| {
             format!(
                 "cannot write the metrics to {}: {error}; they still have the values of an earlier run",

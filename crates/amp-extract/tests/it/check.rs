@@ -24,7 +24,7 @@ fn finding<'a>(document: &'a Value, name: &str) -> &'a Value {
 fn a_set_up_that_is_right_is_said_to_be_and_nothing_is_made() {
     let lab = Lab::new();
     let document = lab.run(&["--check"]).exits(0);
-    let names = ["extracted_dir", "download_dir", "log_dir", "ledger", "lock", "clock", "keys"];
+    let names = ["extracted_dir", "download_dir", "log_dir", "ledger", "lock", "project", "clock", "keys"];
     assert_eq!(found(&document), names.map(|name| (name, "ok")));
     assert_eq!(document["outcome"], "complete");
     let settings = document["settings"].to_string();
@@ -147,4 +147,35 @@ fn a_run_at_work_is_a_warning() {
     assert_eq!(finding(&document, "lock")["level"], "warning");
     running.signal("INT");
     running.wait();
+}
+
+#[test]
+fn the_project_of_the_key_is_named_once_it_is_known() {
+    let lab = Lab::new();
+    let project = |lab: &Lab| finding(&lab.run(&["--check"]).exits(0), "project")["message"].to_string();
+    assert!(project(&lab).contains("not known"), "{}", project(&lab));
+    lab.run(&["--start", "2025-11-06T04", "--end", "2025-11-06T04"]).exits(0);
+    assert!(project(&lab).contains("the key is one of project "), "{}", project(&lab));
+    let other = lab.command(&["--check"]).env("AMP_API_KEY", "other").run().json();
+    assert!(finding(&other, "project")["message"].to_string().contains("other keys fetched project "), "{other:#}");
+}
+
+#[test]
+fn metrics_that_could_not_be_written_are_warned_of_and_none_are() {
+    let lab = Lab::new();
+    lab.write("metrics/.keep", "");
+    lab.write("settings", "AMP_REGION=eu\n");
+    for (given, level) in [
+        ("metrics", "ok"),
+        ("metrics/amp.prom", "ok"),
+        ("amp.prom", "ok"),
+        ("missing/amp.prom", "warning"),
+        ("settings", "warning"),
+    ] {
+        let document = lab.run(&["--check", "--metrics-file", given]).exits(0);
+        let found = finding(&document, "metrics_file");
+        assert_eq!(found["level"], level, "{given}: {document:#}");
+        assert!(found["message"].as_str().unwrap().contains(given), "{document:#}");
+    }
+    assert_eq!((lab.names("metrics"), lab.names("missing")), (vec![".keep".to_owned()], vec![]));
 }

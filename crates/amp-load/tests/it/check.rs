@@ -239,3 +239,17 @@ fn files_that_can_have_no_key_are_found() {
     let document = exits(&lab.run(&["--check", "--key-template", "date={date}/{file}"]), 0);
     assert!(finding(&document, "files")["message"].as_str().unwrap().contains("notes.json"), "{document:#}");
 }
+
+#[test]
+fn the_state_is_tried_as_it_is_written_encrypted_and_in_the_default_class() {
+    let lab = Lab::staged();
+    let args = ["--check", "--state-prefix", "_state/", "--sse", "aws:kms", "--storage-class", "STANDARD_IA"];
+    exits(&lab.run(&args), 0);
+    let begun = lab.requests(S3Op::CreateMultipartUpload);
+    let of = |is_state: bool| begun.iter().find(|request| request.key.starts_with("_state/") == is_state).unwrap();
+    let sent =
+        |is_state: bool| ["x-amz-server-side-encryption", "x-amz-storage-class"].map(|name| of(is_state).header(name));
+    assert_eq!(sent(true), [Some("aws:kms"), None]);
+    assert_eq!(sent(false), [Some("aws:kms"), Some("STANDARD_IA")]);
+    assert_nothing_written(&lab);
+}

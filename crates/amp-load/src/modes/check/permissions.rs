@@ -84,11 +84,12 @@ fn targets(settings: &Settings) -> Vec<Target> {
     let manifest = manifest_prefix.as_ref().zip(id).map(|(prefix, id)| prefix.key(&id));
     let manifest = manifest.map(|key| (key[..key.rfind('/').map_or(0, |slash| slash + 1)].to_owned(), key));
     let state = state_prefix.as_ref().map(|prefix| (prefix.as_str().to_owned(), prefix.marker()));
-    let new = |(folder, key)| Target {
-        object: NewObject { key, content_type: "application/json", only_if_new: false, in_default_class: false },
+    let new = |(folder, key), in_default_class| Target {
+        object: NewObject { key, content_type: "application/json", only_if_new: false, in_default_class },
         pattern: format!("s3://{}/{folder}*", bucket.name),
     };
-    file.into_iter().chain(manifest).chain(state).map(new).collect()
+    let in_class_of_data = file.into_iter().chain(manifest).map(|object| new(object, false));
+    in_class_of_data.chain(state.map(|object| new(object, true))).collect()
 }
 
 fn is_denied(error: &StoreError) -> bool {

@@ -38,7 +38,7 @@ impl S3Store {
             .set_expected_bucket_owner(self.owner.clone())
             .key(&object.key)
             .content_type(object.content_type)
-            .set_storage_class(options.class)
+            .set_storage_class(options.class.filter(|_| !object.in_default_class))
             .set_server_side_encryption(options.encryption)
             .set_ssekms_key_id(options.kms_key)
             .set_tagging(options.tagging)
