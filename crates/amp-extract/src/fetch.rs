@@ -190,8 +190,11 @@ impl<'a> Room<'a> {
     }
 
     fn full(&self) -> FetchError {
-        let needed = self.expected.map_or_else(|| "more".to_owned(), human_bytes);
-        FetchError::DiskFull { window: self.window, dir: self.dir.to_owned(), free: usable(self.free_at_first), needed }
+        let free = usable(self.free_at_first);
+        // What would have fitted met others on the disk: what is unpacked of it, mostly.
+        let too_large = self.expected.filter(|bytes| *bytes > free);
+        let needed = too_large.map_or_else(|| "more".to_owned(), human_bytes);
+        FetchError::DiskFull { window: self.window, dir: self.dir.to_owned(), free, needed }
     }
 }
 
