@@ -8,7 +8,7 @@ use crate::lab::BUCKET;
 use crate::ledger::Ledger;
 
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
     staged: BTreeSet<String>,
     /// Lines of the ledger that a kill cut short.

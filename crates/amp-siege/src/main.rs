@@ -13,6 +13,7 @@ mod lab;
 mod ledger;
 mod machines;
 mod network;
+mod powercut;
 mod races;
 mod steps;
 mod strace;
@@ -66,6 +67,8 @@ enum Phase {
     Steps,
     /// An error from each system call on the data
     Calls,
+    /// States of the disk that a power cut may leave, replayed from what each program did
+    Powercut,
     /// Each fault of Export API and S3, and servers that lie
     Network,
     /// A disk that is full
@@ -139,6 +142,7 @@ fn run(args: &Args) -> io::Result<bool> {
             Phase::Kill => kill::run(&siege, &mut tally)?,
             Phase::Steps => steps::run(&siege, &mut tally)?,
             Phase::Calls => calls::run(&siege, &mut tally)?,
+            Phase::Powercut => powercut::run(&siege, &mut tally)?,
             Phase::Network => {
                 network::run(&siege, &mut tally)?;
                 false_answers::run(&siege, &mut tally)?;
