@@ -20,14 +20,20 @@ const MAX_DATES: usize = 400;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "BTreeMap<String, u64>", from = "BTreeMap<String, u64>")]
 pub struct EventDates {
-    by_date: BTreeMap<NaiveDate, u64>,
+    /// In order. Not a map: a day has a hundred thousand files, of a date or two each.
+    by_date: Vec<(NaiveDate, u64)>,
     unknown: u64,
 }
 
 impl EventDates {
     /// Adds those of another file.
     pub fn add(&mut self, other: &Self) {
-        other.by_date.iter().for_each(|(date, events)| *self.by_date.entry(*date).or_default() += events);
+        for (date, events) in &other.by_date {
+            match self.by_date.binary_search_by_key(date, |(date, _)| *date) {
+                Ok(known) => self.by_date[known].1 += events,
+                Err(at) => self.by_date.insert(at, (*date, *events)),
+            }
+        }
         self.unknown += other.unknown;
     }
 }
@@ -43,14 +49,14 @@ impl From<EventDates> for BTreeMap<String, u64> {
 
 impl From<BTreeMap<String, u64>> for EventDates {
     fn from(texts: BTreeMap<String, u64>) -> Self {
-        let mut dates = Self::default();
+        let (mut by_date, mut unknown) = (BTreeMap::<_, u64>::new(), 0);
         for (text, events) in texts {
             match parse_date(&text) {
-                Ok(date) => *dates.by_date.entry(date).or_default() += events,
-                Err(_) => dates.unknown += events,
+                Ok(date) => *by_date.entry(date).or_default() += events,
+                Err(_) => unknown += events,
             }
         }
-        dates
+        Self { by_date: by_date.into_iter().collect(), unknown }
     }
 }
 
@@ -140,8 +146,9 @@ impl DateCounter {
     }
 
     fn dates(self) -> EventDates {
-        let by_date = self.counts.into_iter().filter_map(|(date, events)| Some((parse(date)?, events))).collect();
-        EventDates { by_date, unknown: self.unknown }
+        let by_date: BTreeMap<_, _> =
+            self.counts.into_iter().filter_map(|(date, events)| Some((parse(date)?, events))).collect();
+        EventDates { by_date: by_date.into_iter().collect(), unknown: self.unknown }
     }
 }
 
@@ -243,7 +250,7 @@ mod tests {
             let mut counter = EventCounter::default();
             counter.update(&bytes);
             let (events, dates) = counter.finish();
-            prop_assert_eq!(dates.by_date.values().sum::<u64>() + dates.unknown, events);
+            prop_assert_eq!(dates.by_date.iter().map(|(_, events)| events).sum::<u64>() + dates.unknown, events);
         }
 
         #[test]

@@ -90,19 +90,22 @@ pub fn read_parsed<T>(
     parse: impl Fn(&[u8]) -> Option<T>,
     mut take: impl FnMut(T),
 ) -> Result<u64, DiskError> {
-    read_checked(path, |line| parse(line).map(&mut take).is_some())
+    read_checked(path, |_, line| parse(line).map(&mut take).is_some())
 }
 
 /// The same, where `take` says whether the record makes sense; one that does not is damage too.
 pub(crate) fn read_sound<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> bool) -> Result<u64, DiskError> {
-    read_checked(path, |line| serde_json::from_slice(line).is_ok_and(&mut take))
+    read_checked(path, |_, line| serde_json::from_slice(line).is_ok_and(&mut take))
 }
 
-fn read_checked(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> Result<u64, DiskError> {
-    let (mut number, mut damaged) = (0, 0);
+/// Gives each line of a file, and where it begins, to `take`, which says whether it is sound, and counts those that are not.
+pub(crate) fn read_checked(path: &Path, mut take: impl FnMut(u64, &[u8]) -> bool) -> Result<u64, DiskError> {
+    let (mut number, mut damaged, mut offset) = (0, 0, 0);
     read_lines(path, |line| {
+        let begins = offset;
         number += 1;
-        if !line.trim_ascii().is_empty() && !take(line) {
+        offset += line.len() as u64;
+        if !line.trim_ascii().is_empty() && !take(begins, line) {
             damaged += 1;
             tracing::warn!("{}: line {number} is damaged, skipping it", path.display());
         }

@@ -1,6 +1,7 @@
 //! What the lines of a partition add up to: of each hour and of each file, what was said of it last.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -73,11 +74,25 @@ pub(super) enum HourEntry {
     Fetched { settled: bool, files: Arc<[FileRecord]> },
 }
 
+/// A file of an hour that was got, shared with what is known of the hour.
+#[derive(Debug, Clone)]
+pub struct PublishedFile {
+    files: Arc<[FileRecord]>,
+    at: usize,
+}
+
+impl Deref for PublishedFile {
+    type Target = FileRecord;
+
+    fn deref(&self) -> &FileRecord {
+        &self.files[self.at]
+    }
+}
+
 /// What a file of a name may be. A day may have a hundred thousand files: what the hours have too is shared with them.
 #[derive(Debug)]
 enum Versions {
-    /// The file at that place of an hour.
-    Published(Arc<[FileRecord]>, usize),
+    Published(PublishedFile),
     /// What a publication was to make it, and what was there before.
     Staging(Vec<FileRecord>),
 }
@@ -85,7 +100,7 @@ enum Versions {
 impl Versions {
     fn as_slice(&self) -> &[FileRecord] {
         match self {
-            Self::Published(files, at) => files.get(*at..=*at).unwrap_or_default(),
+            Self::Published(file) => std::slice::from_ref(file),
             Self::Staging(files) => files,
         }
     }
@@ -150,7 +165,7 @@ impl HourIndex {
                         let empty = empty.entry(owner.clone()).or_insert(new);
                         empty.runs += u32::from(std::mem::take(&mut empty.is_asked));
                     }
-                    self.published(&files);
+                    self.publish(&files);
                     self.last_fetched.entry(hour).or_default().insert(owner.clone(), Arc::clone(&files));
                     self.set(hour, &owner, HourEntry::Fetched { settled: !unsettled.contains(&hour), files });
                 }
@@ -167,9 +182,9 @@ impl HourIndex {
     }
 
     /// The files have their names now: what they replaced is gone.
-    fn published(&mut self, files: &Arc<[FileRecord]>) {
+    fn publish(&mut self, files: &Arc<[FileRecord]>) {
         for (at, file) in files.iter().enumerate() {
-            let version = Versions::Published(Arc::clone(files), at);
+            let version = Versions::Published(PublishedFile { files: Arc::clone(files), at });
             match self.digests.get_mut(file.name.as_str()) {
                 Some(known) => *known = version,
                 None => drop(self.digests.insert(file.name.as_str().into(), version)),
@@ -227,6 +242,14 @@ impl HourIndex {
     /// Empty when amp-extract did not make it.
     pub fn digests(&self, name: &str) -> &[FileRecord] {
         self.digests.get(name).map_or(&[], Versions::as_slice)
+    }
+
+    /// The file of that name, unless a publication of another is under way.
+    pub fn published(&self, name: &str) -> Option<&PublishedFile> {
+        match self.digests.get(name)? {
+            Versions::Published(file) => Some(file),
+            Versions::Staging(_) => None,
+        }
     }
 
     /// With which windows a file of that name, which tells no hour, came, and with which bytes. Earlier versions did not note the window.

@@ -9,6 +9,7 @@ mod files;
 mod index;
 mod latest;
 mod lines;
+mod loads;
 mod owners;
 mod parse;
 mod record;
@@ -26,10 +27,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::done::{DoneDay, append_done_days, done_days};
 pub use self::files::{FileIndex, UnpackedFile};
-pub use self::index::{HourIndex, HourState, hours_without_files};
+pub use self::index::{HourIndex, HourState, PublishedFile, hours_without_files};
 pub use self::latest::LatestLoad;
 use self::latest::LatestLoads;
 pub use self::lines::{LineSet, PartitionLines};
+pub use self::loads::{LinePosition, LoadReader};
 pub use self::owners::{FIRST_YEAR, Owner, Owners, ScannedSource, SourceRecord, project_of};
 pub use self::record::{
     FileIdentity, FileRecord, HourRecord, LoadLine, LoadRecord, LostRecord, ObjectRef, Partition, SourceId,
@@ -183,19 +185,6 @@ impl Ledger {
             LoadLine::Lost(lost) => loaded.retain(|(file, _)| *file != lost.file),
         })?;
         Ok(loaded)
-    }
-
-    /// The load records of a partition, oldest first, but those of files whose objects were lost since.
-    ///
-    /// # Errors
-    /// When a file of the ledger cannot be read; a damaged line is no error.
-    pub fn load_records(&self, partition: Partition) -> Result<Vec<LoadRecord>, DiskError> {
-        let mut records: Vec<LoadRecord> = Vec::new();
-        read_loads(&self.loads.join(partition.file_name()), |line| match line {
-            LoadLine::Loaded(record) => records.push(record),
-            LoadLine::Lost(lost) => records.retain(|record| record.file != lost.file),
-        })?;
-        Ok(records)
     }
 
     /// Gives `take` of every load record, partition by partition, which object was written from which file. Nothing is kept: a ledger of years

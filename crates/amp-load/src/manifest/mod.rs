@@ -10,16 +10,18 @@ mod put;
 use std::collections::BTreeMap;
 
 use amp_core::checksum::Crc64;
+use amp_core::disk::DiskError;
 use amp_core::event_dates::EventDates;
 use amp_core::hour::Hour;
-use amp_core::ledger::{FileRecord, HourIndex, HourState, LoadRecord, Owner, Partition};
+use amp_core::ledger::{FileRecord, HourIndex, HourState, Ledger, LoadRecord, Owner, PublishedFile};
 use amp_core::receipt::Proof;
 use amp_core::window::HourWindow;
 use chrono::NaiveDate;
 use serde::Serialize;
 
 pub(crate) use journal::ManifestJournal;
-pub use loads::{Destination, LoadIndex};
+pub use loads::{Destination, Listing};
+use loads::{ListedFile, ListedRecords};
 pub(crate) use pending::{KeyTaken, Manifests};
 pub(crate) use prefix::is_hidden;
 pub use prefix::{ManifestId, ManifestPrefix, PrefixError};
@@ -28,18 +30,18 @@ pub use prefix::{ManifestId, ManifestPrefix, PrefixError};
 const VERSION: u32 = 1;
 
 /// What is said of a whole day. It depends on nothing but the day's data and their objects: the same objects make the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Manifest {
+#[derive(Debug, Serialize)]
+pub struct Manifest<'a> {
     version: u32,
     date: NaiveDate,
     /// Whose, where each project has manifests of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    project: Option<String>,
-    bucket: String,
+    project: Option<&'a str>,
+    bucket: &'a str,
     /// All 24, in order.
-    hours: Vec<ManifestHour>,
+    hours: &'a [ManifestHour],
     /// In the order of keys.
-    files: Vec<ManifestFile>,
+    files: ListedRecords<'a>,
     totals: Totals,
     /// Unknown where those of a file are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,8 +71,8 @@ struct ManifestFile {
 }
 
 impl ManifestFile {
-    fn of(load: &LoadRecord, lines: Option<u64>) -> Self {
-        let LoadRecord { digest, key, proof, etag, version_id, .. } = load.clone();
+    fn of(load: LoadRecord, lines: Option<u64>) -> Self {
+        let LoadRecord { digest, key, proof, etag, version_id, .. } = load;
         Self { key, bytes: digest.bytes, lines, crc64nvme: digest.crc64nvme, proof, etag, version_id }
     }
 }
@@ -133,7 +135,8 @@ pub enum Incomplete {
 pub struct CompleteDay {
     id: ManifestId,
     hours: Vec<ManifestHour>,
-    files: BTreeMap<String, FileRecord>,
+    /// In the order of names.
+    files: Vec<PublishedFile>,
 }
 
 impl CompleteDay {
@@ -165,61 +168,46 @@ impl CompleteDay {
             let project = known.last_asked().filter(is_wanted).find(|owner| owner.is_project());
             vec![fetches(project.or_else(|| asked.next()).ok_or(Incomplete::Unknown)?)?]
         };
-        let mut day = Self { id: id.clone(), hours: Vec::new(), files: BTreeMap::new() };
+        let mut day = Self { id: id.clone(), hours: Vec::new(), files: Vec::new() };
         for (index, hour) in hours.iter().enumerate() {
             let files = || fetched.iter().flat_map(|hours| hours[index]);
             day.hours.push(ManifestHour { hour: *hour, data: files().next().is_some() });
             for file in files() {
                 // Of two sources that deliver a file of that name, the one that published last has it; while one publishes, none has.
-                let [newest] = known.digests(&file.name) else { return Err(Incomplete::Replaced(file.name.clone())) };
-                day.files.insert(newest.name.clone(), newest.clone());
+                let newest = known.published(&file.name).ok_or_else(|| Incomplete::Replaced(file.name.clone()))?;
+                day.files.push(newest.clone());
             }
         }
+        day.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        day.files.dedup_by(|a, b| a.name == b.name);
         Ok(day)
     }
+}
 
-    /// Where the load records of its files are to be found: a file may carry another day in its name, or none.
-    pub fn partitions(&self) -> impl Iterator<Item = Partition> {
-        self.files.keys().map(|name| Partition::of_file(name))
-    }
-
-    /// What is said of the day, if every file of it is confirmed where this run loads it.
+impl Listing<'_> {
+    /// What is said of the day, every file of which is confirmed where this run loads it.
     ///
     /// # Errors
-    /// Which file is not.
-    pub fn manifest(&self, loads: &LoadIndex, to: &Destination) -> Result<Manifest, Incomplete> {
-        let mut files = Vec::with_capacity(self.files.len());
+    /// When the load records cannot be opened.
+    pub fn manifest(&self, ledger: &Ledger) -> Result<Manifest<'_>, DiskError> {
         let mut dates = Some(EventDates::default());
-        for (name, record) in &self.files {
-            let load = loads.newest(name).ok_or_else(|| Incomplete::Unloaded(name.clone()))?;
-            let same = load.digest == record.digest;
-            if !same && !load.in_place_of.contains(&record.digest) {
-                return Err(Incomplete::Unloaded(name.clone()));
-            }
-            if !to.has(load) || to.keys.key(name).ok().as_ref() != Some(&load.key) {
-                return Err(Incomplete::Elsewhere { file: name.clone(), location: loads::object_url(load) });
-            }
-            if let Some(by) = loads.last_writer(load).filter(|by| by != name) {
-                return Err(Incomplete::Overwritten { file: name.clone(), by: by.to_owned() });
-            }
-            dates = dates.zip(record.dates.as_ref().filter(|_| same)).map(|(mut sum, of_file)| {
+        for listed in &self.files {
+            dates = dates.zip(listed.file.dates.as_ref().filter(|_| listed.is_same())).map(|(mut sum, of_file)| {
                 sum.add(of_file);
                 sum
             });
-            files.push(ManifestFile::of(load, same.then_some(record.lines)));
         }
-        files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let with_data = self.hours.iter().filter(|hour| hour.data).count();
+        let CompleteDay { id: ManifestId { day: date, project }, hours, .. } = &self.day;
+        let with_data = hours.iter().filter(|hour| hour.data).count();
         let totals = Totals {
-            files: files.len(),
-            bytes: files.iter().map(|file| file.bytes).sum(),
-            lines: files.iter().map(|file| file.lines).sum(),
+            files: self.files.len(),
+            bytes: self.files.iter().filter_map(|listed| listed.load).map(|load| load.bytes).sum(),
+            lines: self.files.iter().map(ListedFile::lines).sum(),
             hours_with_data: with_data,
-            hours_without_data: self.hours.len() - with_data,
+            hours_without_data: hours.len() - with_data,
         };
-        let (bucket, hours) = (to.bucket.clone(), self.hours.clone());
-        let ManifestId { day: date, project } = self.id.clone();
-        Ok(Manifest { version: VERSION, date, project, bucket, hours, files, totals, dates })
+        let (bucket, files) = (&self.to.bucket, self.records(ledger)?);
+        Ok(Manifest { version: VERSION, date: *date, project: project.as_deref(), bucket, hours, files, totals, dates })
     }
 }
 

@@ -1,20 +1,25 @@
 //! Finds out which manifests are to be put.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use amp_core::checksum::{Digest, Digester};
-use amp_core::disk::DiskError;
-use amp_core::ledger::{FileIndex, HourIndex, Ledger, LedgerPositions, LoadRecord, Owners, Partition};
+use amp_core::checksum::Digest;
+use amp_core::disk::{DiskContext, DiskError};
+use amp_core::ledger::{FileIndex, HourIndex, Ledger, LedgerPositions, LoadLine, LoadRecord, Owners, Partition};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use chrono::{NaiveDate, Utc};
 
 use super::journal::{ManifestJournal, ManifestRecord};
 use super::prefix::{ManifestId, ManifestPrefix};
-use super::{CompleteDay, Destination, Incomplete, LoadIndex};
+use super::{CompleteDay, Destination, Incomplete, Listing, Manifest};
+use crate::checksum::ContentChecksum;
 use crate::plan::PlannedUpload;
+use crate::upload::file_in_memory;
 
 /// The manifests of a run.
 pub(crate) struct Manifests {
@@ -45,6 +50,8 @@ enum ManifestState {
     Unchanged(ManifestRecord),
     /// Nothing yet.
     Incomplete(Incomplete),
+    /// It is to be put once what is planned is loaded.
+    Planned,
     /// It is to be put.
     Pending(PendingManifest),
     /// It must not be put.
@@ -54,7 +61,7 @@ enum ManifestState {
 /// A manifest that is to be put.
 pub(super) struct PendingManifest {
     pub(super) planned: PlannedUpload,
-    pub(super) content: Vec<u8>,
+    pub(super) content: File,
     pub(super) digest: Digest,
     pub(super) positions: Option<LedgerPositions>,
 }
@@ -109,7 +116,7 @@ impl Manifests {
                 ManifestState::Current => {}
                 ManifestState::Unchanged(line) => self.journal.append(line)?,
                 ManifestState::Incomplete(why) => waiting.push((id, why)),
-                ManifestState::Pending(_) | ManifestState::KeyTaken(_) => return Ok(true),
+                ManifestState::Planned | ManifestState::Pending(_) | ManifestState::KeyTaken(_) => return Ok(true),
             }
         }
         waiting.iter().for_each(|(id, why)| log_incomplete(id, why));
@@ -121,7 +128,8 @@ impl Manifests {
     pub(crate) fn expected(&self, planned: &[PlannedUpload], staging: &Staging) -> Result<Vec<String>, DiskError> {
         let mut known: HashMap<Partition, FileIndex> = HashMap::new();
         let mut loads = Vec::new();
-        for PlannedUpload { file, key } in planned {
+        for upload in planned {
+            let file = &upload.file;
             let partition = Partition::of_file(file);
             let known = match known.entry(partition) {
                 Entry::Occupied(entry) => entry.into_mut(),
@@ -129,12 +137,12 @@ impl Manifests {
             };
             let Some(staged) = staging.staged(file)? else { continue };
             let untouched = known.versions(file).iter().find(|unpacked| staged.is_untouched(unpacked));
-            loads.extend(untouched.map(|unpacked| self.load_of(file, key, unpacked.digest)));
+            loads.extend(untouched.map(|unpacked| (upload, unpacked.digest)));
         }
         let mut keys = Vec::new();
         for id in self.ids()? {
             match self.evaluate(&id, &loads)? {
-                ManifestState::Pending(pending) => keys.push(pending.planned.key),
+                ManifestState::Planned | ManifestState::Pending(_) => keys.push(self.prefix.key(&id)),
                 ManifestState::KeyTaken(taken) => tracing::warn!("{id}: {taken}"),
                 ManifestState::Incomplete(why) => log_incomplete(&id, &why),
                 ManifestState::Current | ManifestState::Unchanged(_) => {}
@@ -159,7 +167,7 @@ impl Manifests {
         }
     }
 
-    /// What is to be done about a day, if `loads` are added to what the ledger has.
+    /// What is to be done about a day, if the loads of `planned` are added to what the ledger has.
     ///
     /// amp-extract may be at work on the day. Nobody but this run loads, for it holds the lock, and none of its own uploads is under way:
     /// until the next round, the bucket holds what the load records say. amp-extract notes `asked` before it fetches an hour again and
@@ -167,7 +175,7 @@ impl Manifests {
     /// bucket as listed, whatever lies in their place on the disk a moment later; read between the two, the hour is unanswered; read after
     /// `fetched`, the new digests are none that was loaded. So no manifest names a file that is not in the bucket. The positions are read
     /// first: a line that is added while the rest is read makes the next run look again.
-    fn evaluate(&self, id: &ManifestId, loads: &[LoadRecord]) -> Result<ManifestState, DiskError> {
+    fn evaluate(&self, id: &ManifestId, planned: &[(&PlannedUpload, Digest)]) -> Result<ManifestState, DiskError> {
         if self.prefix.is_per_project() && id.project.is_none() {
             return Ok(ManifestState::Incomplete(Incomplete::NoProject));
         }
@@ -176,29 +184,31 @@ impl Manifests {
         if self.journal.is_current(&self.to, &key, positions) {
             return Ok(ManifestState::Current);
         }
-        let whole = match CompleteDay::of(id, &*self.hours(id.day, positions)?) {
-            Ok(whole) => whole,
+        let day = match CompleteDay::of(id, &*self.hours(id.day, positions)?) {
+            Ok(day) => day,
             Err(why) => return Ok(ManifestState::Incomplete(why)),
         };
-        let partitions: BTreeSet<Partition> = whole.partitions().chain([partition]).collect();
-        let mut known = LoadIndex::default();
-        for partition in &partitions {
-            self.ledger.load_records(*partition)?.into_iter().for_each(|record| known.add(record));
+        let mut listing = match Listing::of(day, &self.to, &key) {
+            Ok(listing) => listing,
+            Err(why) => return Ok(ManifestState::Incomplete(why)),
+        };
+        let mut partitions = listing.partitions();
+        partitions.insert(partition);
+        partitions.iter().try_for_each(|partition| listing.read(&self.ledger, *partition))?;
+        for (PlannedUpload { file, key }, digest) in planned {
+            listing.plan(&self.load_of(file, key, *digest));
         }
-        loads.iter().for_each(|record| known.add(record.clone()));
-        let manifest = match whole.manifest(&known, &self.to) {
-            Ok(manifest) => manifest,
-            Err(why) => return Ok(ManifestState::Incomplete(why)),
-        };
+        if let Some(why) = listing.lacks(&self.ledger)? {
+            return Ok(ManifestState::Incomplete(why));
+        }
         let undated = self.undated()?;
-        if let Some(file) = known.writer_of(&self.to, &key).or_else(|| undated.get(&key).map(String::as_str)) {
-            return Ok(ManifestState::KeyTaken(KeyTaken { file: file.to_owned(), key }));
+        if let Some(file) = listing.taken_by.as_ref().or_else(|| undated.get(&key)) {
+            return Ok(ManifestState::KeyTaken(KeyTaken { file: file.clone(), key }));
         }
-        let mut content = serde_json::to_vec(&manifest).unwrap_or_default();
-        content.push(b'\n');
-        let mut digester = Digester::default();
-        digester.update(&content);
-        let digest = digester.digest();
+        if listing.is_planned() {
+            return Ok(ManifestState::Planned);
+        }
+        let (content, digest) = written(&listing.manifest(&self.ledger)?).context("write", Path::new(&id.file()))?;
         // What rests on other days' ledgers too is looked at in every run.
         let positions = (partitions.len() == 1).then_some(positions);
         Ok(match self.journal.same(&self.to, &key, digest) {
@@ -219,7 +229,12 @@ impl Manifests {
         if let Some(read) = latest.as_ref().filter(|read| read.day == day && read.positions == positions) {
             return Ok(Arc::clone(&read.hours));
         }
+        // Two such days at the same time would be too much.
+        *latest = None;
         let hours = Arc::new(self.ledger.hours(Partition::Day(day), &Owners::read(&self.ledger)?)?);
+        if !self.prefix.is_per_project() {
+            return Ok(hours);
+        }
         *latest = Some(DayLedger { day, positions, hours: Arc::clone(&hours) });
         Ok(hours)
     }
@@ -229,9 +244,15 @@ impl Manifests {
         if let Some(undated) = &*undated {
             return Ok(Arc::clone(undated));
         }
-        let records = self.ledger.load_records(Partition::Undated)?.into_iter();
-        let ours = records.filter(|record| self.to.has(record) && self.prefix.is_manifest_key(&record.key));
-        let read = Arc::new(ours.map(|record| (record.key, record.file)).collect());
+        let mut read = HashMap::new();
+        self.ledger.read_loads(Partition::Undated, |line, _| match line {
+            LoadLine::Loaded(record) if self.to.has(&record) && self.prefix.is_manifest_key(&record.key) => {
+                read.insert(record.key, record.file);
+            }
+            LoadLine::Loaded(_) => {}
+            LoadLine::Lost(lost) => read.retain(|_, file| *file != lost.file),
+        })?;
+        let read = Arc::new(read);
         *undated = Some(Arc::clone(&read));
         Ok(read)
     }
@@ -259,10 +280,20 @@ impl Manifests {
                     logged.insert(id.clone(), why);
                 }
             }
-            ManifestState::Current => {}
+            ManifestState::Current | ManifestState::Planned => {}
         }
         Ok(None)
     }
+}
+
+/// The manifest in a file that is on no disk, and what it is known by.
+fn written(manifest: &Manifest<'_>) -> io::Result<(File, Digest)> {
+    let mut content = BufWriter::new(file_in_memory()?);
+    serde_json::to_writer(&mut content, manifest)?;
+    content.write_all(b"\n")?;
+    let content = content.into_inner().map_err(IntoInnerError::into_error)?;
+    let digest = ContentChecksum::read(&content, 0, u64::MAX, Algorithm::Crc64nvme)?.digest;
+    Ok((content, digest))
 }
 
 fn log_incomplete(id: &ManifestId, why: &Incomplete) {

@@ -61,7 +61,7 @@ impl Manifests {
     /// Puts a manifest and notes it, and only then counts it: a run that is killed before the note puts it again.
     async fn put(self: Arc<Self>, uploader: &Uploader, stats: &RunStats, pending: PendingManifest) {
         let PendingManifest { planned, content, digest, positions } = pending;
-        let receipt = match uploader.upload_bytes(&manifest_object(&planned.key), content).await {
+        let receipt = match uploader.upload_in_memory(&manifest_object(&planned.key), content).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 let Some(verdict) = error.verdict() else { return };

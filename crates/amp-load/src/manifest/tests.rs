@@ -1,5 +1,5 @@
 use amp_core::checksum::{Digest, Digester};
-use amp_core::ledger::{HourRecord, Ledger, LoadRecord, Owners, SourceId, SourceRecord};
+use amp_core::ledger::{HourRecord, Ledger, LoadRecord, Owners, Partition, SourceId, SourceRecord};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -86,11 +86,17 @@ impl Book {
     }
 
     fn said(&self, loads: &[LoadRecord], template: &str) -> Result<serde_json::Value, Incomplete> {
-        let mut known = LoadIndex::default();
-        loads.iter().for_each(|load| known.add(load.clone()));
+        let book = Self::new();
+        let other = &book.ledger;
+        other.append_loads(loads).unwrap();
         let keys = KeyTemplate::parse("raw/", template).unwrap();
         let to = Destination { bucket: "lake".into(), endpoint: None, keys };
-        Ok(serde_json::to_value(self.whole()?.manifest(&known, &to)?).unwrap())
+        let mut listing = Listing::of(self.whole()?, &to, "_manifests/2025-11-06.json")?;
+        listing.read(other, Partition::Day(day())).unwrap();
+        match listing.lacks(other).unwrap() {
+            Some(why) => Err(why),
+            None => Ok(serde_json::to_value(listing.manifest(other).unwrap()).unwrap()),
+        }
     }
 }
 
@@ -244,8 +250,8 @@ fn what_was_last_loaded_elsewhere_or_overwritten_is_not_confirmed_here() {
         assert!(why(said).contains(&elsewhere.key), "{elsewhere:?}");
         assert!(book.said(&[elsewhere, load(FIRST, "1")], "{file}").is_ok());
     }
-    let hand = LoadRecord { key: format!("raw/{FIRST}"), ..load("copied in.json", "x") };
-    assert!(why(book.said(&[load(FIRST, "1"), hand], "{file}")).contains("copied in.json"));
+    let hand = LoadRecord { key: format!("raw/{FIRST}"), ..load("7_2025-11-06_10#0.json", "x") };
+    assert!(why(book.said(&[load(FIRST, "1"), hand], "{file}")).contains("7_2025-11-06_10#0.json"));
 }
 
 impl Book {

@@ -27,6 +27,7 @@ use crate::error::LoadError;
 use crate::store::{HeldObject, NewObject, S3Store, StoreError, StoreErrorKind, UploadBody};
 pub use concurrency::Concurrency;
 use confirm::{Confirmer, PendingUpload};
+pub(crate) use in_memory::file_in_memory;
 pub use journal::{Leftover, UploadJournal};
 use requests::{Permit, Requests};
 

@@ -9,6 +9,7 @@ use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::stage::Staging;
 use amp_core::window::HourWindow;
 use chrono::{NaiveDate, Utc};
+use serde_json::Value;
 
 use crate::support::{BUCKET, Lab, MEMORY};
 
@@ -28,7 +29,9 @@ fn day_of_many(lab: &Lab) {
         if number < STAGED {
             fs::write(lab.extracted().join(&name), &line).unwrap();
         }
-        FileRecord { name, digest: digester.digest(), lines: 1, dates: None, rows: None, identity: None }
+        let dates = serde_json::from_str("{\"2025-11-06\":1}").unwrap();
+        let rows = serde_json::from_str("\"7271b0d6ee26200c\"").unwrap();
+        FileRecord { name, digest: digester.digest(), lines: 1, dates: Some(dates), rows: Some(rows), identity: None }
     };
     let files: Vec<FileRecord> = (0..FILES).map(record).collect();
     let ledger = Ledger::at(&staging.state_dir());
@@ -50,7 +53,8 @@ fn day_of_many(lab: &Lab) {
         })
         .collect();
     ledger.append_loads(&loads).unwrap();
-    ledger.append(day, &HourRecord::Staging { time, window: Some(window), files: files.clone() }).unwrap();
+    let staged = files.iter().cloned().map(|file| FileRecord { dates: None, rows: None, ..file }).collect();
+    ledger.append(day, &HourRecord::Staging { time, window: Some(window), files: staged }).unwrap();
     let requested_at = Hour::first_of(day).plus(72).start();
     let (source, no_hours) = (SourceId::from_text("0123456789ab"), Vec::new);
     let fetched =
@@ -65,4 +69,17 @@ fn a_day_of_100_000_files_is_loaded_in_64_mib() {
     let ended = lab.run(&[]);
     assert_eq!(ended.counts(), (0, [48, 48, 0, 0, 48]), "{}", ended.stderr);
     assert!(ended.peak_bytes <= MEMORY, "{} MiB", ended.peak_bytes >> 20);
+}
+
+/// Not yet in the 64 MiB of everything else: what is known of the hours takes half of it.
+#[test]
+fn the_manifest_of_a_day_of_100_000_files_is_made_in_128_mib() {
+    let lab = Lab::new();
+    day_of_many(&lab);
+    let ended = lab.run(&["--manifest-prefix", "_manifests"]);
+    assert_eq!(ended.counts(), (0, [48, 48, 0, 0, 48]), "{}", ended.stderr);
+    let manifest: Value = serde_json::from_slice(&lab.object("_manifests/2025-11-06.json").unwrap()).unwrap();
+    assert_eq!(manifest["totals"]["files"], FILES);
+    assert_eq!(manifest["dates"]["2025-11-06"], FILES);
+    assert!(ended.peak_bytes <= 2 * MEMORY, "{} MiB", ended.peak_bytes >> 20);
 }
