@@ -28,7 +28,7 @@ fn all_days_come_whole_however_many_are_asked_for_together() {
         assert_eq!(ran.exits(0)["requests"], 9);
         lab.assert_staged(&[ALL]);
         if parallel == "8" {
-            ran.says(&["warning: 8 requests at the same time"]);
+            ran.says(&["warning: --parallel: 8 requests at the same time"]);
         } else {
             ran.does_not_say(&["at the same time"]);
         }
