@@ -29,7 +29,8 @@ pub use concurrency::Concurrency;
 use confirm::{Confirmer, PendingUpload};
 pub(crate) use in_memory::file_in_memory;
 pub use journal::{Leftover, UploadJournal};
-use requests::{Permit, Requests};
+use requests::Permit;
+pub(crate) use requests::Requests;
 
 /// All large bodies together read ahead no more bytes than this, twice.
 const READ_AHEAD: usize = 8 << 20;

@@ -11,7 +11,7 @@ use super::concurrency::{Concurrency, Controller, SMALL_BODY};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Makes requests.
-pub(super) struct Requests {
+pub(crate) struct Requests {
     retrier: Arc<Retrier>,
     stop: Stop,
     state: Mutex<State>,
@@ -34,7 +34,7 @@ pub(super) struct Permit<'a> {
 
 impl Requests {
     /// None is under way, and never more than `most` will be. The run is told to `stop` when a request is refused: all others would be.
-    pub(super) fn new(concurrency: Concurrency, most: usize, retrier: Arc<Retrier>, stop: Stop) -> Self {
+    pub(crate) fn new(concurrency: Concurrency, most: usize, retrier: Arc<Retrier>, stop: Stop) -> Self {
         let controller = Controller::new(concurrency, most);
         let issued = controller.limit();
         Self {
@@ -48,7 +48,7 @@ impl Requests {
     }
 
     /// How many may be under way at the same time, for now.
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.state().controller.limit()
     }
 
@@ -56,7 +56,7 @@ impl Requests {
     ///
     /// # Errors
     /// As [`Retrier::run`].
-    pub(super) async fn run<T, F>(&self, bytes: u64, request: impl FnMut(u32) -> F) -> Result<T, StoreError>
+    pub(crate) async fn run<T, F>(&self, bytes: u64, request: impl FnMut(u32) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

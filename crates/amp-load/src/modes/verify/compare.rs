@@ -1,11 +1,11 @@
 //! One object beside its load record.
 
-use amp_cli::Retrier;
 use amp_core::ledger::LoadRecord;
 use amp_core::progress::Transfer;
 use amp_core::receipt::{Expected, Mismatch, Receipt, Stored};
 
 use crate::store::{S3Store, StoreError, StoreErrorKind};
+use crate::upload::Requests;
 
 /// What became of one object.
 pub(super) enum Finding {
@@ -20,7 +20,7 @@ pub(super) enum Finding {
 /// Compares an object by what the server says of it or, with `reading` to tell how far that is, by its bytes.
 pub(super) async fn compare_object(
     store: &S3Store,
-    retrier: &Retrier,
+    requests: &Requests,
     record: &LoadRecord,
     reading: Option<&dyn Transfer>,
 ) -> Finding {
@@ -29,10 +29,10 @@ pub(super) async fn compare_object(
         // The same bytes are the same object, whatever ETag it has by now.
         Some(item) => {
             expected.etag = None;
-            let read = retrier.run(|_| Box::pin(store.read_back(&record.key, item))).await;
+            let read = requests.run(record.digest.bytes, |_| store.read_back(&record.key, item)).await;
             read.map(|digest| Stored { read_back: Some(digest), ..Stored::default() })
         }
-        None => match retrier.run(|_| store.head(&record.key, record.checksum.algorithm)).await {
+        None => match requests.run(0, |_| store.head(&record.key, record.checksum.algorithm)).await {
             Ok(None) => return Finding::Missing,
             Ok(Some(held)) => Ok(held.into()),
             Err(error) => Err(error),

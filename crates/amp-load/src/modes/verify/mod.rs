@@ -18,11 +18,13 @@ use self::findings::Findings;
 use self::heal::Healer;
 use super::Run;
 
+use crate::descriptors::Descriptors;
 use crate::manifest::ManifestJournal;
 use crate::plan::PlannedUpload;
 use crate::settings::VerifyOptions;
 use crate::summary::{Summary, Verified};
 use crate::threads::blocking;
+use crate::upload::Requests;
 
 /// An object that was loaded.
 #[derive(Debug)]
@@ -56,19 +58,22 @@ pub(crate) async fn verify(run: &Run<'_>, options: VerifyOptions, summary: &mut 
     let store = run.connect().await?;
     let mut healer = Healer::new(Ledger::at(&staging.state_dir()), journal, options.heal);
     let transfer = options.read_percent.map(|_| begin_transfer(run.session.progress.as_ref(), &objects));
+    // A child: what one refused request stops is the other comparisons, and the refusal is still to be reported.
+    let (concurrency, most) = (run.settings.concurrency, Descriptors::of_process().requests);
+    let requests = Arc::new(Requests::new(concurrency, most, Arc::clone(&run.retrier), run.stop.child()));
     let mut findings = Findings::default();
     let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
     let mut objects = objects.into_iter();
     loop {
-        while tasks.len() < run.settings.concurrency.at_start()
+        while tasks.len() < requests.limit()
             && !run.stop.is_requested()
             && let Some(object) = objects.next()
         {
-            let (store, retrier) = (Arc::clone(&store), Arc::clone(&run.retrier));
+            let (store, requests) = (Arc::clone(&store), Arc::clone(&requests));
             let item = transfer.as_ref().filter(|_| object.is_read);
             let item = item.map(|transfer| transfer.item(&object.load.file, object.load.digest.bytes));
             tasks.spawn(async move {
-                let finding = compare_object(&store, &retrier, &object.load, item.as_deref()).await;
+                let finding = compare_object(&store, &requests, &object.load, item.as_deref()).await;
                 (object, finding)
             });
         }
