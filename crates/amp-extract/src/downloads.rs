@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use amp_cli::Diagnostic;
 use amp_core::archive::{ArchiveError, ExportArchive};
-use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file};
+use amp_core::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
 use amp_core::hour::Hour;
 use amp_core::ledger::SourceId;
 use amp_core::window::HourWindow;
@@ -78,8 +78,10 @@ fn is_settled(window: HourWindow, requested_at: DateTime<Utc>) -> bool {
     window.end().settled_at() <= requested_at
 }
 
+/// Deletes an archive for good: after a power cut it must not be there again, for no later run looks at one whose hours are fetched.
 fn discard(archive: &Path) {
-    remove_if_there(archive).unwrap_or_else(|error| Diagnostic::of(&error).warn());
+    let synced = remove_if_there(archive).and_then(|()| archive.parent().map_or(Ok(()), sync_dir));
+    synced.unwrap_or_else(|error| Diagnostic::of(&error).warn());
 }
 
 impl Downloads {

@@ -64,7 +64,8 @@ fn the_names_of_all_files_are_on_disk_before_the_archive_goes_and_their_hours_co
     assert!(strace::is_synced(&calls, ROOT, named, deleted.began), "{deleted:?}");
     let [_, _, fetched] = notes(&calls);
     assert!(strace::is_synced(&calls, ROOT, named, fetched.began), "{fetched:?}");
-    assert!(deleted.ended < fetched.began, "no later run looks at the archive of hours that are fetched");
+    let is_gone = strace::is_synced(&calls, "downloaded_data", deleted.ended, fetched.began);
+    assert!(is_gone, "no later run looks at the archive of hours that are fetched");
 }
 
 #[test]
