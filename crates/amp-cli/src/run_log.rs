@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use amp_core::disk::check_links;
 use chrono::{DateTime, Utc};
 
 /// Length of `YYYY-MM-DD_HH-MM-SS`.
@@ -28,6 +29,7 @@ impl RunLog {
     /// # Errors
     /// When the directory or the file cannot be made.
     pub(crate) fn create(&self, dir: &Path) -> io::Result<(File, PathBuf)> {
+        check_links("create directory", dir).map_err(|error| error.source)?;
         fs::create_dir_all(dir)?;
         let stem = format!("{}{}{}", self.prefix, self.subject, self.started.format("%Y-%m-%d_%H-%M-%S"));
         for number in 1..100 {

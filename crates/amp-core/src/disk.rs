@@ -1,7 +1,7 @@
 //! Directories and files as this project makes them: private, and on disk before they are relied on.
 
 use std::borrow::Cow;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,7 @@ impl Hint for DiskError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self.source.kind() {
             _ if self.is_full() => "make room and run again",
+            _ if dangling_link(&self.path).is_some() => "mount what the link points to, or replace the link",
             io::ErrorKind::PermissionDenied => "run as the user who owns it, or change its owner",
             io::ErrorKind::ReadOnlyFilesystem => "mount the file system for writing",
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "put a directory there",
@@ -72,6 +73,7 @@ impl<T> DiskContext<T> for io::Result<T> {
 /// # Errors
 /// When a part of the path cannot be made or is not a directory, or the directory it was made in cannot be synced.
 pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
+    check_links("create directory", path)?;
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path).context("create directory", path)?;
@@ -79,6 +81,23 @@ pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
         true => sync_dir(Path::new(".")),
         false => sync_dir(parent),
     })
+}
+
+/// The symbolic link that is or leads to `path` and points to what is not there, as where a volume is not mounted.
+fn dangling_link(path: &Path) -> Option<&Path> {
+    let link = path.ancestors().find(|path| path.symlink_metadata().is_ok())?;
+    (link.is_symlink() && !link.exists()).then_some(link)
+}
+
+/// Makes sure that no symbolic link on the way to the directory `path` points to what is not there: it is neither missing nor empty then.
+///
+/// # Errors
+/// Names such a link and what it points to.
+pub fn check_links(action: &'static str, path: &Path) -> Result<(), DiskError> {
+    let Some(link) = dangling_link(path) else { return Ok(()) };
+    let target = fs::read_link(link).context(action, link)?;
+    let cause = format!("`{}` is a symbolic link to `{}`, which does not exist", link.display(), target.display());
+    Err(DiskError::new(action, path, io::Error::new(io::ErrorKind::NotFound, cause)))
 }
 
 /// Makes the file `path`, which must not exist, open to its owner alone.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 
-use crate::disk::{DiskContext, DiskError, free_bytes};
+use crate::disk::{DiskContext, DiskError, check_links, free_bytes};
 
 /// What a file system says (open(2)) that has no unnamed files.
 const NO_UNNAMED_FILES: [Errno; 3] = [Errno::OPNOTSUPP, Errno::ISDIR, Errno::NOENT];
@@ -29,6 +29,7 @@ pub struct DirCondition {
 /// # Errors
 /// When it could not.
 pub fn examine_dir(path: &Path) -> Result<DirCondition, DiskError> {
+    check_links("create directory", path)?;
     let nearest = path.ancestors().find(|dir| dir.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
     let exists = nearest == path;
     let action = if exists { "write to" } else { "create directory" };

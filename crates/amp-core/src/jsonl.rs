@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::disk::{DiskContext, DiskError, create_private_dir, sync_dir};
 
+/// The kinds of lines that this version knows, of all files whose lines have one.
+const KINDS: [&str; 7] = ["asked", "staging", "fetched", "split", "failed", "accepted", "lost"];
+
 /// So many bytes of lines are written at a time, or one line that is longer.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -73,7 +76,7 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// Gives each record of a file to `take` and counts the lines that are none. A file that is missing has no records.
+/// Gives each record of a file to `take` and counts the lines that are none: damaged, or of a newer version. A file that is missing has no records.
 ///
 /// # Errors
 /// When the file cannot be read; a damaged line is no error.
@@ -107,10 +110,27 @@ pub(crate) fn read_checked(path: &Path, mut take: impl FnMut(u64, &[u8]) -> bool
         offset += line.len() as u64;
         if !line.trim_ascii().is_empty() && !take(begins, line) {
             damaged += 1;
-            tracing::warn!("{}: line {number} is damaged, skipping it", path.display());
+            let path = path.display();
+            match newer_kind(line) {
+                Some(kind) => {
+                    tracing::warn!("{path}: line {number} is of a newer version (kind `{kind}`), skipping it");
+                }
+                None => tracing::warn!("{path}: line {number} is damaged, skipping it"),
+            }
         }
     })?;
     Ok(damaged)
+}
+
+/// The kind of a line that no version up to this one wrote. Damage would hardly leave an object that has another word for its kind.
+fn newer_kind(line: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        kind: String,
+    }
+    let Line { kind } = serde_json::from_slice(line).ok()?;
+    let is_word = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_word && !KINDS.contains(&kind.as_str())).then_some(kind)
 }
 
 /// Gives each line of a file to `take`, whatever it is. A file that is missing has none.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::checksum::{Digest, Digester};
-use crate::disk::{DiskContext, DiskError, create_private_dir, create_private_file, sync_dir};
+use crate::disk::{DiskContext, DiskError, check_links, create_private_dir, create_private_file, sync_dir};
 use crate::event_dates::EventDates;
 use crate::ledger::{FileIdentity, FileRecord, UnpackedFile};
 use crate::lock::{self, LockError, RunLock};
@@ -173,11 +173,14 @@ impl Staging {
     /// What lies here, by name. A directory that does not exist holds nothing.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or is a link to nothing.
     pub fn scan(&self) -> Result<Scan, DiskError> {
         let mut scan = Scan::default();
         let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scan),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                check_links("read", &self.root)?;
+                return Ok(scan);
+            }
             entries => entries.context("read", &self.root)?,
         };
         for entry in entries {

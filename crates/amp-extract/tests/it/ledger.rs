@@ -159,6 +159,20 @@ fn a_ledger_line_cut_short_by_a_crash_costs_no_more_than_its_own_hours() {
 }
 
 #[test]
+fn a_line_of_a_newer_version_is_said_to_be_one_in_every_file() {
+    for file in ["hours/2025-11-06.jsonl", "loads/2025-11-06.jsonl", "sources.jsonl"] {
+        let lab = Lab::new();
+        lab.run(&["--start", HOUR, "--end", HOUR]).exits(0);
+        let file = format!("extracted_data/.amp/{file}");
+        let text = fs::read_to_string(lab.path(&file)).unwrap_or_default();
+        lab.write(&file, text + "{\"kind\":\"archived\",\"at\":\"2025-11-07T00:00:00Z\",\"shelf\":3}\n");
+        let ran = lab.run(&["--start", HOUR, "--end", HOUR]);
+        assert_eq!(hours(&ran.exits(0)), [1, 0, 0, 1, 0, 0], "the other lines count");
+        ran.says(&["warning: ", &file, "is of a newer version (kind `archived`)"]).does_not_say(&["damaged"]);
+    }
+}
+
+#[test]
 fn a_ledger_of_rubbish_costs_a_fetch_and_no_data() {
     let lab = Lab::new();
     lab.run(&["--start", HOUR, "--end", HOUR]).exits(0);

@@ -241,3 +241,15 @@ fn any_number_of_members_at_a_time_gives_the_same_files() {
         lab.assert_staged(&[DAY]);
     }
 }
+
+#[test]
+fn a_link_to_a_volume_that_is_not_mounted_is_said_to_be_one() {
+    let words = ["is a symbolic link to `/not/mounted`, which does not exist"];
+    for (dir, code) in [("extracted_data", 2), ("downloaded_data", 2), ("logs", 0)] {
+        let lab = Lab::new();
+        std::os::unix::fs::symlink("/not/mounted", lab.path(dir)).unwrap();
+        let ran = lab.run(&["--date", DAY]);
+        ran.says(&words).says(&[dir]).exits(code);
+        assert_eq!(lab.asked().len(), usize::from(code == 0));
+    }
+}

@@ -106,3 +106,14 @@ fn what_cannot_be_noted_is_not_deleted() {
     assert!(ended.error(0).contains("the ledger could not be written"), "{ended:?}");
     assert_eq!(lab.left(), FILES);
 }
+
+#[test]
+fn a_link_to_a_volume_that_is_not_mounted_is_not_an_empty_directory() {
+    let lab = Lab::new();
+    std::os::unix::fs::symlink("/not/mounted", lab.extracted()).unwrap();
+    for args in [&[][..], &["--dry-run"]] {
+        let ended = lab.run(args);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("is a symbolic link to `/not/mounted`, which does not exist"), "{ended:?}");
+    }
+}
