@@ -26,6 +26,7 @@ mod loads;
 mod logs;
 mod markers;
 mod max_staged;
+mod memory;
 mod metrics;
 mod network;
 mod output;
