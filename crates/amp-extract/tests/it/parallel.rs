@@ -61,3 +61,11 @@ fn a_run_of_several_days_tells_how_far_it_is() {
     let ran = lab.run(&[&DAYS[..], &["-v", "--parallel", "1"]].concat());
     ran.says(&["day 1 of 9, 11 %, about ", "day 9 of 9, 100 %"]).exits(0);
 }
+
+#[test]
+fn few_file_descriptors_are_enough() {
+    let lab = Lab::new();
+    let args = ["--start", "2025-11-01", "--end", "2025-11-10", "--parallel", "8"];
+    let document = lab.command(&args).after("ulimit -n 64").run().exits(0);
+    assert_eq!(document["files"], 240);
+}

@@ -62,13 +62,15 @@ fn a_server_that_accepts_nothing_any_more_uses_the_retries_up() {
 
 #[test]
 fn few_file_descriptors_are_enough() {
-    let lab = distant(400, "");
-    let mut command = lab.command(&[]);
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
-    limited.env_clear().current_dir(command.get_current_dir().unwrap());
-    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command = limited;
-    let ended = end(command);
-    assert_eq!(ended.counts(), (0, [400, 400, 0, 0, 400]), "{ended:?}");
+    for descriptors in [64, 256] {
+        let lab = distant(400, "");
+        let command = lab.command(&[]);
+        let mut limited = std::process::Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        limited.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
+        limited.env_clear().current_dir(command.get_current_dir().unwrap());
+        limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ended = end(limited);
+        assert_eq!(ended.counts(), (0, [400, 400, 0, 0, 400]), "{descriptors}: {ended:?}");
+    }
 }
