@@ -120,7 +120,7 @@ impl<'a> Listing<'a> {
         ledger.read_loads(partition, |line, position| match line {
             LoadLine::Loaded(record) => self.add(&record, Some(position)),
             LoadLine::Lost(lost) => {
-                if self.taken_by.as_ref() == Some(&lost.file) {
+                if self.taken_by.as_ref() == Some(&lost.file) && lost.key == self.key && lost.bucket == self.to.bucket {
                     self.taken_by = None;
                 }
                 self.listed(&lost.file).into_iter().for_each(|listed| listed.load = None);

@@ -250,7 +250,10 @@ impl Manifests {
                 read.insert(record.key, record.file);
             }
             LoadLine::Loaded(_) => {}
-            LoadLine::Lost(lost) => read.retain(|_, file| *file != lost.file),
+            LoadLine::Lost(lost) if lost.bucket == self.to.bucket => {
+                read.retain(|key, file| *key != lost.key || *file != lost.file);
+            }
+            LoadLine::Lost(_) => {}
         })?;
         let read = Arc::new(read);
         *undated = Some(Arc::clone(&read));
