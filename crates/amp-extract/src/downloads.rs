@@ -27,6 +27,8 @@ pub struct Downloads {
 /// modification would be lost where an archive is copied or restored.
 const SOURCE_ATTRIBUTE: &str = "user.amp.source";
 const REQUESTED_AT_ATTRIBUTE: &str = "user.amp.requested_at";
+/// Of an archive that `--keep-archives` kept: only a run that uses it deletes it.
+const KEPT_ATTRIBUTE: &str = "user.amp.kept";
 
 /// A whole, checked archive; dropped, it is deleted, unless it is to be kept.
 #[derive(Debug)]
@@ -59,9 +61,16 @@ impl DownloadedArchive {
         is_settled(window, self.requested_at)
     }
 
-    /// It is not to be deleted.
+    /// The next run of its window is to find it.
     pub fn keep(&mut self) {
         self.is_kept = true;
+    }
+
+    /// It is kept for whoever wants the export as it came, also when its hours are fetched again.
+    pub fn keep_for_good(&mut self) {
+        self.keep();
+        // Where there are no attributes, it is never taken for one of ours and so never deleted.
+        rustix::fs::setxattr(&self.path, KEPT_ATTRIBUTE, b"1", XattrFlags::empty()).ok();
     }
 }
 
@@ -174,7 +183,10 @@ impl Downloads {
     pub fn discard_superseded(&self, window: HourWindow, is_ours: impl Fn(&SourceId) -> bool) {
         let is_superseded = |path: &PathBuf| {
             window_of(path).is_some_and(|left| left != window && left.overlaps(window))
-                && File::open(path).ok().and_then(|file| source_of(&file)).is_some_and(|source| is_ours(&source))
+                && File::open(path)
+                    .ok()
+                    .filter(|file| attribute(file, KEPT_ATTRIBUTE).is_none())
+                    .is_some_and(|file| source_of(&file).is_some_and(|source| is_ours(&source)))
         };
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()).filter(is_superseded) {

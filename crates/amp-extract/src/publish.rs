@@ -82,8 +82,10 @@ impl Publisher<'_> {
             let staged = unpack();
             // The next run, with more room, need not download it again.
             let is_for_next_run = |error: &FetchError| error.is_local() && !verify && archive.is_settled(window);
-            if staged.as_ref().err().map_or(keep_archives, is_for_next_run) {
-                archive.keep();
+            match &staged {
+                Ok(_) if keep_archives => archive.keep_for_good(),
+                Err(error) if is_for_next_run(error) => archive.keep(),
+                _ => {}
             }
             let requested_at = archive.requested_at();
             let (files, skipped) = staged?;

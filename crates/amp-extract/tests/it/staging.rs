@@ -183,6 +183,15 @@ fn an_archive_that_was_left_goes_once_its_hour_was_fetched_in_another_window() {
 }
 
 #[test]
+fn an_archive_that_was_kept_on_purpose_stays_when_an_hour_of_it_is_fetched_again() {
+    let lab = Lab::new();
+    lab.run(&["--start", "2025-11-06T03", "--end", HOUR, "--keep-archives"]).exits(0);
+    assert_eq!(lab.names("downloaded_data"), [ARCHIVE.replace("T04_", "T03_")]);
+    lab.run(&[&ALONE[..], &["--force"]].concat()).exits(0);
+    assert_eq!(lab.names("downloaded_data"), [ARCHIVE.replace("T04_", "T03_")]);
+}
+
+#[test]
 fn an_archive_that_was_left_stays_as_long_as_its_hours_were_not_fetched_otherwise_or_by_its_project() {
     let lab = Lab::new();
     leave(&lab, &whole(&lab), SystemTime::now());
