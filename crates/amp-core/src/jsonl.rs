@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::disk::{DiskContext, DiskError, create_private_dir, sync_dir};
 
-/// The kinds of lines that this version knows, of all files whose lines have one.
+/// The kinds of lines that this version knows, of all files whose lines have one; a test of the ledger holds them against what it writes.
 const KINDS: [&str; 7] = ["asked", "staging", "fetched", "split", "failed", "accepted", "lost"];
 
 /// So many bytes of lines are written at a time, or one line that is longer.
@@ -123,7 +123,7 @@ pub(crate) fn read_checked(path: &Path, mut take: impl FnMut(u64, &[u8]) -> bool
 }
 
 /// The kind of a line that no version up to this one wrote. Damage would hardly leave an object that has another word for its kind.
-fn newer_kind(line: &[u8]) -> Option<String> {
+pub(crate) fn newer_kind(line: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Line {
         kind: String,

@@ -9,7 +9,7 @@ use super::{Ledger, LoadLine, LoadRecord, Partition};
 use crate::disk::{DiskContext, DiskError};
 use crate::jsonl::read_checked;
 
-/// Where a line is in its file. It stays there: lines are only appended.
+/// Where a line is in its file, until the file is replaced: a merge with lines of other machines does so, under the lock of all who load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinePosition {
     offset: u64,
@@ -24,7 +24,7 @@ pub struct LoadReader {
 }
 
 impl LoadReader {
-    /// The record at that position.
+    /// The record at that position. Who does not hold that lock compares its file with the one that is meant.
     ///
     /// # Errors
     /// When it cannot be read, or is no longer there.

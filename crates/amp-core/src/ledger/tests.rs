@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::hour::Hour;
+use crate::jsonl::newer_kind;
 use crate::receipt::{Algorithm, Checksum, Proof};
 use crate::secret::Secret;
 use crate::window::HourWindow;
@@ -173,6 +174,33 @@ fn a_torn_or_damaged_line_costs_itself_alone() {
     assert_eq!(index.damaged(), 2);
     assert_eq!(index.state(hour("2025-11-06T00"), &owner()), HourState::Unanswered);
     assert_eq!(index.state(hour("2025-11-06T01"), &owner()), HourState::Unanswered);
+}
+
+#[test]
+fn every_kind_of_line_that_this_version_writes_is_one_that_it_knows() {
+    let all = HourWindow::day(window("2025-11-06T00", "2025-11-06T00").start().date());
+    let hours = [
+        HourRecord::Asked { time: time(), window: all, source: source() },
+        HourRecord::Staging { time: time(), window: None, files: vec![] },
+        fetched(all, vec![], vec![]),
+        HourRecord::Split { time: time(), window: all, status: 504 },
+        HourRecord::Failed { time: time(), window: all, source: source(), error: String::new() },
+        HourRecord::Accepted { time: time(), window: all, source: source() },
+    ];
+    for record in &hours {
+        match record {
+            // Whoever adds a kind adds a record of it above.
+            HourRecord::Asked { .. }
+            | HourRecord::Staging { .. }
+            | HourRecord::Fetched { .. }
+            | HourRecord::Split { .. }
+            | HourRecord::Failed { .. }
+            | HourRecord::Accepted { .. } => {}
+        }
+        assert_eq!(newer_kind(&serde_json::to_vec(record).unwrap()), None, "{record:?}");
+    }
+    assert_eq!(newer_kind(br#"{"kind":"lost"}"#), None);
+    assert_eq!(newer_kind(br#"{"kind":"blessed"}"#).as_deref(), Some("blessed"));
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl<'a> Listing<'a> {
     }
 
     fn add(&mut self, record: &LoadRecord, position: Option<LinePosition>) {
-        if self.to.has(record) {
+        let is_in_bucket = self.to.has(record);
+        if is_in_bucket {
             if record.key == self.key {
                 self.taken_by = Some(record.file.clone());
             }
@@ -147,7 +148,6 @@ impl<'a> Listing<'a> {
                 listed.overwritten_by = (listed.file.name != record.file).then(|| record.file.as_str().into());
             }
         }
-        let is_in_bucket = self.to.has(record);
         let Some(listed) = self.listed(&record.file) else { return };
         let unpacked: Digest = listed.file.digest;
         let content = match record.digest == unpacked {
@@ -216,6 +216,12 @@ impl Serialize for ListedRecords<'_> {
             let (reader, position) =
                 reader.zip(position).ok_or_else(|| S::Error::custom(format!("{} has no load", listed.file.name)))?;
             let record = reader.read(position).map_err(S::Error::custom)?;
+            if record.file != listed.file.name {
+                return Err(S::Error::custom(format!(
+                    "the load records of {} were replaced meanwhile",
+                    listed.file.name
+                )));
+            }
             list.serialize_element(&ManifestFile::of(record, listed.lines()))?;
         }
         list.end()

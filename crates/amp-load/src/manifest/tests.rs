@@ -1,5 +1,5 @@
 use amp_core::checksum::{Digest, Digester};
-use amp_core::ledger::{HourRecord, Ledger, LoadRecord, Owners, Partition, SourceId, SourceRecord};
+use amp_core::ledger::{HourRecord, Ledger, LoadRecord, LostRecord, Owners, Partition, SourceId, SourceRecord};
 use amp_core::receipt::{Algorithm, Checksum, Proof};
 use amp_core::secret::Secret;
 use amp_core::stage::Staging;
@@ -292,4 +292,24 @@ fn hours_that_were_given_up_leave_the_day_without_a_manifest() {
     book.ledger.append(day(), &HourRecord::Accepted { time: AT, window, source: Book::source("a") }).unwrap();
     assert!(why(book.whole()).contains("hour 2025-11-06T23 of source"), "{}", why(book.whole()));
     assert!(why(book.whole()).contains("given up by name"));
+}
+
+#[test]
+fn a_loss_in_another_bucket_frees_no_key_of_a_manifest_here() {
+    let book = Book::new();
+    book.fetched("a", (0, 23), &[], vec![]);
+    let manifest = "_manifests/2025-11-06.json";
+    let of_data = LoadRecord { key: manifest.into(), ..load(FIRST, "") };
+    let elsewhere = LoadRecord { bucket: "pond".into(), ..of_data.clone() };
+    book.ledger.append_loads(&[of_data.clone(), elsewhere.clone()]).unwrap();
+    let to = Destination { bucket: "lake".into(), endpoint: None, keys: KeyTemplate::parse("raw/", "{file}").unwrap() };
+    let taken_by = || {
+        let mut listing = Listing::of(book.whole().unwrap(), &to, manifest).unwrap();
+        listing.read(&book.ledger, Partition::Day(day())).unwrap();
+        listing.taken_by
+    };
+    book.ledger.append_lost(&[LostRecord::of(&elsewhere, AT)]).unwrap();
+    assert_eq!(taken_by().as_deref(), Some(FIRST));
+    book.ledger.append_lost(&[LostRecord::of(&of_data, AT)]).unwrap();
+    assert_eq!(taken_by(), None);
 }
