@@ -11,10 +11,7 @@ fn transcript(lab: &Lab, variables: &[(&str, &str)], args: &[&str]) -> String {
     let mut command = lab.bare(args);
     command.envs(lab.server.env(BUCKET)).env("AMP_RETRY_BASE", "5ms").envs(variables.iter().copied());
     let ended = end(command);
-    let code = ended.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-    let set: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
-    let command = format!("$ {set}amp-load {}", args.join(" "));
-    format!("{command}\n{}--- stderr\n{}--- exit code {code}\n", ended.stdout, ended.stderr)
+    snapshot::transcript("amp-load", variables, args, (&ended.stdout, &ended.stderr, ended.code))
 }
 
 /// Compares what `args` print with the snapshot of that name.

@@ -58,15 +58,16 @@ pub(crate) async fn verify(run: &Run<'_>, options: VerifyOptions, summary: &mut 
     let store = run.connect().await?;
     let mut healer = Healer::new(Ledger::at(&staging.state_dir()), journal, options.heal);
     let transfer = options.read_percent.map(|_| begin_transfer(run.session.progress.as_ref(), &objects));
-    // A child: what one refused request stops is the other comparisons, and the refusal is still to be reported.
+    // A child: a refusal ends the comparisons, and is no interruption of the run.
+    let stop = run.stop.child();
     let (concurrency, most) = (run.settings.concurrency, Descriptors::of_process().requests);
-    let requests = Arc::new(Requests::new(concurrency, most, Arc::clone(&run.retrier), run.stop.child()));
+    let requests = Arc::new(Requests::new(concurrency, most, Arc::clone(&run.retrier), stop.clone()));
     let mut findings = Findings::default();
     let mut tasks: JoinSet<(LoadedObject, Finding)> = JoinSet::new();
     let mut objects = objects.into_iter();
     loop {
         while tasks.len() < requests.limit()
-            && !run.stop.is_requested()
+            && !stop.is_requested()
             && let Some(object) = objects.next()
         {
             let (store, requests) = (Arc::clone(&store), Arc::clone(&requests));
