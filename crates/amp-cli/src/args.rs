@@ -163,8 +163,6 @@ pub struct Common {
     pub retry: RetryPolicy,
     /// How long a request may go without receiving data.
     pub read_timeout: Duration,
-    /// Where metrics go: a file, or a directory of such files.
-    pub metrics_file: Option<PathBuf>,
     /// What tells this set-up from others.
     pub labels: Labels,
     /// The authorities to trust; `None`: the system's.
@@ -193,13 +191,13 @@ impl Common {
             base: base.unwrap_or(program.retry_base),
             retry_for: retry_for.unwrap_or_default(),
         };
-        let metrics_file = resolver.path(&METRICS_FILE, args.metrics_file.as_deref());
+        // Runs that cannot begin leave metrics too, so it is resolved for their report; here it is to stand among the settings.
+        resolver.path(&METRICS_FILE, args.metrics_file.as_deref());
         resolver.default(&MAX_RETRIES, retry.max_retries);
         resolver.default(&RETRY_BASE, format_args!("{:?}", retry.base));
         Some(Self {
             extracted_dir: extracted_dir?,
             log_dir: log_dir?,
-            metrics_file,
             labels: Labels::resolve(&args.labels, resolver),
             ca_bundle,
             log_keep: log_keep?,

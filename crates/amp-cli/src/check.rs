@@ -100,8 +100,8 @@ pub fn check_ledger(path: &Path) -> Finding {
 }
 
 /// Tests whether the metrics can be written, if there are to be any. A run goes without them.
-pub(crate) fn check_metrics(report: &Report, given: Option<&Path>) -> Option<Finding> {
-    Some(match report.examine(given?) {
+pub(crate) fn check_metrics(report: &Report) -> Option<Finding> {
+    Some(match report.examine()? {
         Ok(path) => Finding::ok("metrics_file", format!("`{}` can be written", path.display())),
         Err(error) => Finding::warning("metrics_file", error).with_hint(
             "make the directory and let this user read and write it: runs leave no metrics, and alerts stay silent",

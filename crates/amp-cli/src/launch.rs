@@ -136,7 +136,7 @@ where
         let ended = match check_report {
             Some(found) => {
                 let mut findings = check(&settings, &session).await;
-                findings.extend(check_metrics(&report, session.common.metrics_file.as_deref()));
+                findings.extend(check_metrics(&report));
                 Ended::Check(found.with(findings, &session))
             }
             None => Ended::Run(run(settings, &session).await),

@@ -46,10 +46,10 @@ impl Start {
         let labels = Labels::resolve(labels, &mut resolver);
         let usable = resolver.finish().is_ok();
         let labels = if usable { labels } else { Labels::default() };
-        let given = given.filter(|_| usable && !self.only_looks());
+        let given = given.filter(|_| usable);
         // As sortable as a time, and the same on no two hosts.
         let run_id = format!("{}-{:08x}", started.format("%Y%m%dT%H%M%SZ"), fastrand::u32(..));
-        Report { job, run_id, labels, version, started, clock, given }
+        Report { job, run_id, labels, version, started, clock, given, is_written: !self.only_looks() }
     }
 
     /// Whether the run changes nothing, and what it shows is all that it is for.

@@ -27,12 +27,17 @@ pub(crate) struct Report {
     pub(crate) labels: Labels,
     /// As it was given: a file or a directory; `None`: no metrics are left.
     pub(crate) given: Option<PathBuf>,
+    /// Whether the run leaves any; one that only looks does not.
+    pub(crate) is_written: bool,
 }
 
 impl Report {
-    /// Finds out, without changing anything, whether the metrics can be written where `given` says, and to which file.
-    pub(crate) fn examine(&self, given: &Path) -> Result<PathBuf, String> {
-        let path = self.path(given);
+    /// Finds out, without changing anything, whether the metrics can be written, and to which file; `None` if there are to be none.
+    pub(crate) fn examine(&self) -> Option<Result<PathBuf, String>> {
+        self.given.as_deref().map(|given| Self::examine_file(self.path(given)))
+    }
+
+    fn examine_file(path: PathBuf) -> Result<PathBuf, String> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let read = file::Target::lock(&path).and_then(|target| target.read());
         read.map_err(|error| format!("cannot write the metrics to {}: {error}", path.display()))?;
@@ -50,7 +55,7 @@ impl Report {
     /// # Errors
     /// A message, when the file cannot be read or replaced.
     pub(crate) fn write(&self, outcome: Outcome, code: u8, measure: impl FnOnce(&mut Page)) -> Result<(), String> {
-        let Some(given) = &self.given else { return Ok(()) };
+        let Some(given) = self.given.as_ref().filter(|_| self.is_written) else { return Ok(()) };
         let path = self.path(given);
         self.replace(&path, outcome, code, measure).map_err(|error| {
             format!(
@@ -101,6 +106,7 @@ mod tests {
             started: Utc::now(),
             clock: Instant::now(),
             given,
+            is_written: true,
         }
     }
 
