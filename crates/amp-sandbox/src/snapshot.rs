@@ -6,6 +6,18 @@ use std::path::Path;
 /// When set, what was printed is written to the files instead of compared.
 const UPDATE: &str = "AMP_UPDATE_SNAPSHOTS";
 
+/// What a program printed, to stdout, to stderr and as its exit code, below the command with these variables of the environment and arguments.
+pub fn transcript(
+    program: &str,
+    variables: &[(&str, &str)],
+    args: &[&str],
+    (stdout, stderr, code): (&str, &str, Option<i32>),
+) -> String {
+    let code = code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+    let set: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
+    format!("$ {set}{program} {}\n{stdout}--- stderr\n{stderr}--- exit code {code}\n", args.join(" "))
+}
+
 /// How `printed` departs from the file at `path`, which is written if `AMP_UPDATE_SNAPSHOTS` is set. Of `masks`, each first text stands in the
 /// file as the second; what differs from run to run otherwise, such as figures with these units, stands there as `#`.
 pub fn departure(path: &Path, printed: &str, masks: &[(&str, &str)]) -> Option<String> {

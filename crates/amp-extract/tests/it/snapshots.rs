@@ -10,10 +10,7 @@ use crate::support::{Lab, days_ago, this_hour};
 fn transcript(lab: &Lab, variables: &[(&str, &str)], args: &[&str]) -> String {
     let run = variables.iter().fold(lab.for_people(args), |run, (name, value)| run.env(name, value));
     let ran = run.run();
-    let code = ran.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-    let set: String = variables.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
-    let command = format!("$ {set}amp-extract {}", args.join(" "));
-    format!("{command}\n{}--- stderr\n{}--- exit code {code}\n", ran.stdout, ran.stderr)
+    snapshot::transcript("amp-extract", variables, args, (&ran.stdout, &ran.stderr, ran.code))
 }
 
 /// Compares what `args` print with the snapshot of that name.
