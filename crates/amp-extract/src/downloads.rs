@@ -183,10 +183,10 @@ impl Downloads {
     pub fn discard_superseded(&self, window: HourWindow, is_ours: impl Fn(&SourceId) -> bool) {
         let is_superseded = |path: &PathBuf| {
             window_of(path).is_some_and(|left| left != window && left.overlaps(window))
-                && File::open(path)
-                    .ok()
-                    .filter(|file| attribute(file, KEPT_ATTRIBUTE).is_none())
-                    .is_some_and(|file| source_of(&file).is_some_and(|source| is_ours(&source)))
+                && File::open(path).is_ok_and(|file| {
+                    attribute(&file, KEPT_ATTRIBUTE).is_none()
+                        && source_of(&file).is_some_and(|source| is_ours(&source))
+                })
         };
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()).filter(is_superseded) {
