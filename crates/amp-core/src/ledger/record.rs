@@ -1,4 +1,4 @@
-//! The lines of the ledger, as they stand on disk.
+//! The lines of the ledger, as they stand on disk. Longer than 350 lines: each field says what it means, for they are read by other tools.
 
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! A month of machines with empty disks, whose only memory is the bucket: they come and go, die, overlap, share days and sleep over one, and
 //! state is deleted, damaged and set back behind their backs. In the end each hour is in the bucket once, and was asked for once but for a
 //! reason.
+//!
+//! Longer than 350 lines: what may happen on a day, and by what each day and the month are judged, share one state.
 
 mod life;
 mod memory;

@@ -6,6 +6,8 @@
 //! - A name that was made, changed or removed in a directory is so after `fsync` of that directory. Until then any of these may have come to
 //!   pass and any not; a file is synced and gone if its name is not. Changes that concern one name keep their order.
 //! - A rename is atomic, between directories, too, and `fsync` of either one keeps it.
+//!
+//! Longer than 350 lines: these rules, how a trace is replayed by them and their tests are read together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
